@@ -1,0 +1,69 @@
+"""nkigen_cp: numpy-style tensor programs to NKI kernels for AWS Trainium, planned by CP-SAT."""
+
+from __future__ import annotations
+
+from nkigen_cp.api import (
+    Compiled,
+    compile,  # noqa: A004
+    first_difference,
+    interpret,
+    lower,
+    simulate,
+    solve,
+)
+from nkigen_cp.emit import emit_neff, emit_nki
+from nkigen_cp.errors import (
+    ArgumentError,
+    GraphError,
+    Infeasible,
+    KernelError,
+    NkigenError,
+    PlanError,
+    ShapeError,
+    SimulationError,
+    TargetError,
+    ToolchainError,
+    TraceError,
+    UnsupportedError,
+)
+from nkigen_cp.frontend import name, ops, spec, trace
+from nkigen_cp.plan import Plan
+from nkigen_cp.simulate.count import Counts, count
+from nkigen_cp.targets import TRN1, TRN2, TRN3, Target, load_target
+
+__version__ = "0.1.0"
+__all__ = [
+    "TRN1",
+    "TRN2",
+    "TRN3",
+    "ArgumentError",
+    "Compiled",
+    "Counts",
+    "GraphError",
+    "Infeasible",
+    "KernelError",
+    "NkigenError",
+    "Plan",
+    "PlanError",
+    "ShapeError",
+    "SimulationError",
+    "Target",
+    "TargetError",
+    "ToolchainError",
+    "TraceError",
+    "UnsupportedError",
+    "compile",
+    "count",
+    "emit_neff",
+    "emit_nki",
+    "first_difference",
+    "interpret",
+    "load_target",
+    "lower",
+    "name",
+    "ops",
+    "simulate",
+    "solve",
+    "spec",
+    "trace",
+]

@@ -1,0 +1,1 @@
+"""The command line ``nkigen-cp``: the public API from files."""

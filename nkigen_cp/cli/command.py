@@ -1,0 +1,112 @@
+"""What every command shares: how errors end it, and the options that shape a solve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nkigen_cp.errors import NkigenError, TargetError
+from nkigen_cp.targets import TARGETS, Target, load_target
+
+USER_ERROR = 1
+MISMATCH = 3
+
+_DEBUG = "nkigen_cp.debug"
+
+
+class Command(click.Command):
+    """A command that ends with one line on stderr and code 1 when what was given is wrong."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As ``click.Command``, with a ``--debug`` option."""
+        super().__init__(*args, **kwargs)
+        debug = click.Option(
+            ["--debug"],
+            is_flag=True,
+            expose_value=False,
+            callback=_remember_debug,
+            help="Show the traceback of an error.",
+        )
+        self.params.append(debug)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a typed error becomes its message and the exit code."""
+        try:
+            return super().invoke(ctx)
+        except NkigenError as error:
+            if ctx.meta[_DEBUG]:
+                raise
+            click.echo(f"error: {' '.join(str(error).split())}", err=True)
+            ctx.exit(USER_ERROR)
+
+
+def _remember_debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    del parameter
+    ctx.meta[_DEBUG] = value
+
+
+def find_target(name: str) -> Target:
+    """A shipped target by name, or the one a file describes.
+
+    Raises:
+        TargetError: it is neither, or the file is bad.
+    """
+    if name in TARGETS:
+        return TARGETS[name]
+    if Path(name).exists():
+        return load_target(name)
+    raise TargetError(f"--target {name!r}: allowed is {', '.join(TARGETS)} or a target file")
+
+
+_SOLVE_OPTIONS = (
+    click.option(
+        "--target",
+        default="trn2",
+        show_default=True,
+        metavar="NAME|PATH",
+        help=f"One of {', '.join(TARGETS)}, or a target file.",
+    ),
+    click.option(
+        "--effort",
+        type=click.Choice(["fast", "balanced", "max"]),
+        default="balanced",
+        show_default=True,
+        help="How long the solver may look for a better plan.",
+    ),
+    click.option(
+        "--matmul-precision",
+        type=click.Choice(["exact", "tf32", "bf16"]),
+        default="exact",
+        show_default=True,
+        help="Width of contractions of float32 values.",
+    ),
+)
+_PROGRAM_OPTIONS = (
+    click.argument("place", metavar="FILE.py:FUNCTION"),
+    click.option(
+        "--arg",
+        "declared",
+        multiple=True,
+        metavar="NAME:SHAPE:DTYPE",
+        help="An array the function takes, such as x:128x1024:bf16 or eps:scalar:f32.",
+    ),
+)
+
+
+def _all(options: tuple[Callable[..., Any], ...], function: Callable[..., Any]) -> Any:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def solve_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--target``, ``--effort`` and ``--matmul-precision``."""
+    return _all(_SOLVE_OPTIONS, function)
+
+
+def program_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command its program, ``place``, and its arrays, ``declared``."""
+    return _all(_PROGRAM_OPTIONS, function)

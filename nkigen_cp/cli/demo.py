@@ -1,0 +1,57 @@
+"""``nkigen-cp demo``: one Qwen3-Embedding layer, compiled, simulated and compared with numpy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+
+import nkigen_cp as cp
+from nkigen_cp.cli.build import SolveOptions, build, save
+from nkigen_cp.cli.command import MISMATCH, Command, solve_options
+from nkigen_cp.cli.compare import compare, tolerance
+from nkigen_cp.cli.show import difference_table, kernel_table
+from nkigen_cp.workloads import WORKLOADS
+
+LAYER = "qwen3emb_layer_s128_bf16"
+
+
+@click.command("demo", cls=Command)
+@solve_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("build/demo"),
+    show_default=True,
+    metavar="DIR",
+    help="Where plan.json, report.txt and the NKI source go.",
+)
+@click.pass_context
+def demo_command(ctx: click.Context, output: Path, **options: Any) -> None:
+    """Compile one Qwen3-Embedding-0.6B layer (128 tokens, bf16), simulate it, compare with numpy.
+
+    The reference is the same function run by numpy itself in float32.
+    """
+    console = Console()
+    workload = WORKLOADS[LAYER]
+    solve = SolveOptions(**options)
+    specs = [cp.spec(i.shape, i.dtype) for i in workload.inputs]
+    built = build(cp.trace(workload.function, *specs), solve)
+    console.print(kernel_table(built.plan, built.kernel))
+    for path in save(built, output):
+        click.echo(f"wrote {path}")
+
+    arrays = workload.make_inputs()
+    with console.status("simulating"):
+        actual = np.asarray(cp.simulate(built.kernel, *arrays))
+    reference = workload.function(*(a.astype(np.float32) for a in arrays))
+    allowed = tolerance((i.dtype for i in workload.inputs), solve.matmul_precision)
+    difference = compare(LAYER, actual, reference, allowed)
+    console.print(difference_table([difference], "numpy in float32"))
+    click.echo("the kernel agrees with numpy" if difference.matches else "the kernel is WRONG")
+    if not difference.matches:
+        ctx.exit(MISMATCH)

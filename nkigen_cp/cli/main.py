@@ -1,0 +1,23 @@
+"""The entry point: one group of commands."""
+
+from __future__ import annotations
+
+import click
+
+from nkigen_cp.cli.compile import compile_command
+from nkigen_cp.cli.demo import demo_command
+from nkigen_cp.cli.simulate import simulate_command
+from nkigen_cp.cli.targets import targets_command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nkigen-cp", prog_name="nkigen-cp")
+def main() -> None:
+    """Compile numpy-style tensor programs to AWS Trainium NKI kernels.
+
+    Exit codes: 0 ok, 1 an error in what was given, 2 wrong usage, 3 results that do not match.
+    """
+
+
+for _command in (compile_command, simulate_command, demo_command, targets_command):
+    main.add_command(_command)

@@ -1,0 +1,189 @@
+"""Records ops while the user's function runs, and makes the graph of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nkigen_cp.errors import TraceError, UnsupportedError
+from nkigen_cp.frontend.axes import iteration_names, result_names
+from nkigen_cp.frontend.callsite import located, source_of, user_frames
+from nkigen_cp.frontend.dispatch import Tables
+from nkigen_cp.frontend.naming import Namer, variable_of
+from nkigen_cp.frontend.tensor import TracedTensor
+from nkigen_cp.ir.dtypes import DType
+from nkigen_cp.ir.tensor.graph import Array, Attr, Axis, DimIndex, Source
+from nkigen_cp.ir.tensor.promotion import narrow
+
+Index = tuple[DimIndex, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """An operand: a traced tensor and its index map."""
+
+    tensor: TracedTensor
+    index: Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """An op to record: a row over iteration axes of these sizes, the result addressed by ``index``.
+
+    ``inputs`` that are numbers are immediates; ``reduced`` are positions of axes.
+    """
+
+    kind: str
+    sizes: Sequence[int]
+    inputs: Sequence[Read | float | int]
+    index: Index
+    reduced: Sequence[int] = ()
+    attrs: Mapping[str, Attr] = field(default_factory=dict[str, Attr])
+
+    @property
+    def reads(self) -> list[Read]:
+        return [i for i in self.inputs if isinstance(i, Read)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A recorded op, its operands by tensor number; ``float | int`` inputs are immediates."""
+
+    kind: str
+    axes: tuple[Axis, ...]
+    inputs: tuple[tuple[int, Index] | float | int, ...]
+    output: tuple[int, Index]
+    attrs: Mapping[str, Attr]
+    source: Source | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Builder:
+    """One trace: the tensors by number, the ops in order, and the tables of what is supported."""
+
+    tables: Tables
+    namer: Namer = field(default_factory=Namer)
+    tensors: list[TracedTensor] = field(default_factory=list[TracedTensor])
+    kinds: dict[int, str] = field(default_factory=dict[int, str])
+    pieces: list[Piece] = field(default_factory=list[Piece])
+    constants: dict[int, Array] = field(default_factory=dict[int, Array])
+    captured: dict[int, tuple[Array, int]] = field(default_factory=dict[int, tuple[Array, int]])
+    warned: bool = False
+    closed: bool = False
+
+    def call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the handler of a numpy function."""
+        return self.tables.call(function, args, kwargs)
+
+    def call_ufunc(
+        self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run the handler of a ufunc, or of one of its methods (``np.add.reduce``)."""
+        return self.tables.call_ufunc(ufunc, method, inputs, kwargs)
+
+    def narrowed(self, dtype: object) -> DType:
+        """The dtype's row; the first 64-bit dtype of the trace warns.
+
+        Raises:
+            UnsupportedError: the dtype has no row.
+        """
+        try:
+            row, replaced = narrow(dtype)  # pyright: ignore[reportArgumentType]
+        except UnsupportedError as error:
+            raise located(UnsupportedError, str(error)) from None
+        if replaced:
+            self.warn_narrowed(row)
+        return row
+
+    def warn_narrowed(self, row: DType) -> None:
+        """Warn, once per trace, that a 64-bit dtype became ``row``."""
+        if not self.warned:
+            self.warned = True
+            message = f"64-bit types do not exist on the device; using {row.name}"
+            warnings.warn(message, stacklevel=2)
+
+    def tensor(self, shape: tuple[int, ...], element: DType, axes: tuple[str, ...]) -> TracedTensor:
+        """A new tensor that nothing writes yet."""
+        tensor = TracedTensor(
+            builder=self, ident=len(self.tensors), shape=shape, element=element, axes=axes
+        )
+        self.tensors.append(tensor)
+        return tensor
+
+    def constant(self, array: Array) -> TracedTensor:
+        """The tensor of a captured numpy array; 64-bit types narrow silently."""
+        known = self.captured.get(id(array))
+        if known and self.constants[known[1]].tobytes() == _narrow_array(array).tobytes():
+            return self.tensors[known[1]]
+        values = _narrow_array(array)
+        row = narrow(values.dtype)[0]
+        tensor = self.tensor(values.shape, row, tuple(f"d{i}" for i in range(values.ndim)))
+        self.constants[tensor.ident] = values
+        self.captured[id(array)] = (array, tensor.ident)  # holding the array keeps its id unique
+        self.kinds[tensor.ident] = "const"
+        variable = variable_of(array, user_frames())
+        if variable:
+            self.namer.wished[tensor.ident] = variable
+        return tensor
+
+    def emit(self, step: Step, shape: tuple[int, ...], element: DType) -> TracedTensor:
+        """Record an op that makes a whole new tensor of this shape and dtype."""
+        placed = [(r.tensor, r.index) for r in step.reads]
+        result = self.tensor(shape, element, result_names(shape, step.index, step.sizes, placed))
+        self.write(step, result)
+        return result
+
+    def write(self, step: Step, result: TracedTensor) -> None:
+        """Record an op that writes a window of ``result``."""
+        self.check_own([r.tensor for r in step.reads])
+        frames = user_frames()
+        if result.ident not in self.kinds:
+            self.namer.observe(frames)
+            self.namer.recorded(result.ident, frames)
+            self.kinds[result.ident] = step.kind
+        placed = [(r.tensor, r.index) for r in step.reads]
+        names = iteration_names(step.sizes, step.index, result, placed, step.reduced)
+        piece = Piece(
+            kind=step.kind,
+            axes=tuple(
+                Axis(name=name, size=size, reduced=i in step.reduced)
+                for i, (name, size) in enumerate(zip(names, step.sizes, strict=True))
+            ),
+            inputs=tuple(
+                (i.tensor.ident, i.index) if isinstance(i, Read) else i for i in step.inputs
+            ),
+            output=(result.ident, step.index),
+            attrs=step.attrs,
+            source=source_of(frames),
+        )
+        self.pieces.append(piece)
+
+    def check_own(self, tensors: Sequence[TracedTensor]) -> None:
+        """Refuse tensors of another trace, and any tensor after the trace.
+
+        Raises:
+            TraceError: a tensor is used outside its trace.
+        """
+        if self.closed or any(t.builder is not self for t in tensors):
+            raise located(
+                TraceError,
+                "a traced tensor was used outside the trace it belongs to; do not keep tensors in "
+                "globals or closures between traces",
+            )
+
+
+def _narrow_array(array: Array) -> Array:
+    row = narrow(array.dtype)[0]
+    if row.kind in ("int", "uint") and array.size:
+        limits = np.iinfo(row.name)
+        if int(np.min(array)) < limits.min or int(np.max(array)) > limits.max:
+            raise located(
+                UnsupportedError,
+                f"a captured {array.dtype} array holds values outside {row.name}'s range, and the "
+                "device has no 64-bit types",
+            )
+    return np.array(array, dtype=row.numpy)

@@ -1,0 +1,82 @@
+"""Finds the handler of a numpy function, and says clearly when there is none."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from nkigen_cp.errors import UnsupportedError
+from nkigen_cp.frontend.callsite import located
+
+Handler = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """Handlers by numpy function, by ufunc, and by ufunc method (``(np.add, "reduce")``)."""
+
+    functions: Mapping[Any, Handler]
+    ufuncs: Mapping[Any, Handler]
+    ufunc_methods: Mapping[tuple[Any, str], Handler]
+
+    def call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a function's handler.
+
+        Raises:
+            UnsupportedError: the function has none, or not with these arguments.
+        """
+        handler = self.functions.get(function)
+        if handler is None:
+            raise self._unknown(_name(function))
+        return _run(handler, _name(function), args, kwargs)
+
+    def call_ufunc(
+        self, ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run a ufunc's handler; ``method`` is numpy's: ``__call__``, ``reduce``, ..."""
+        if method == "__call__":
+            handler, name = self.ufuncs.get(ufunc), _name(ufunc)
+        else:
+            handler, name = self.ufunc_methods.get((ufunc, method)), f"{_name(ufunc)}.{method}"
+        if handler is None:
+            raise self._unknown(name)
+        return _run(handler, name, inputs, kwargs)
+
+    def _unknown(self, name: str) -> Exception:
+        supported = [_name(f) for f in (*self.functions, *self.ufuncs)]
+        near = difflib.get_close_matches(name, supported, n=1, cutoff=0.0)[0]
+        return located(
+            UnsupportedError,
+            f"numpy.{name} is not supported on traced tensors; the nearest supported name is "
+            f"{near}",
+        )
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__name__", function))
+
+
+@lru_cache(maxsize=256)
+def _signature(handler: Handler) -> inspect.Signature:
+    return inspect.signature(handler)
+
+
+def _run(handler: Handler, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if kwargs.get("out") is not None:
+        raise located(
+            UnsupportedError, f"numpy.{name} with out= writes in place, which is not accepted yet"
+        )
+    kept = {key: value for key, value in kwargs.items() if key != "out"}
+    try:
+        _signature(handler).bind(*args, **kept)
+    except TypeError as error:
+        allowed = ", ".join(_signature(handler).parameters)
+        raise located(
+            UnsupportedError,
+            f"numpy.{name} on traced tensors takes the arguments ({allowed}): {error}",
+        ) from None
+    return handler(*args, **kept)

@@ -1,0 +1,162 @@
+"""Concatenation, stacking, splitting and repetition."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from nkigen_cp.errors import ShapeError, UnsupportedError
+from nkigen_cp.frontend.axes import result_names
+from nkigen_cp.frontend.builder import Index, Read, Step
+from nkigen_cp.frontend.callsite import located
+from nkigen_cp.frontend.dispatch import Handler
+from nkigen_cp.frontend.indexing import getitem
+from nkigen_cp.frontend.operands import (
+    along,
+    as_tensor,
+    builder_of,
+    common_dtype,
+    copy,
+    normalize_axis,
+)
+from nkigen_cp.frontend.shape import ravel
+from nkigen_cp.frontend.tensor import TracedTensor
+from nkigen_cp.ir.tensor.graph import DimIndex, Term, identity_index
+
+
+def _join(
+    pieces: Sequence[TracedTensor], windows: Sequence[Index], shape: tuple[int, ...], dtype: object
+) -> TracedTensor:
+    """One new tensor, and one copy op per piece that writes the piece's window of it."""
+    builder = pieces[0].builder
+    element = common_dtype(builder, pieces, dtype)
+    read = identity_index(range(pieces[0].ndim))
+    names = result_names(shape, windows[0], pieces[0].shape, [(pieces[0], read)])
+    result = builder.tensor(shape, element, names)
+    for piece, window in zip(pieces, windows, strict=True):
+        step = Step(
+            kind="copy",
+            sizes=piece.shape,
+            inputs=[Read(tensor=piece, index=read)],
+            index=window,
+            attrs={"dtype": element.name},
+        )
+        builder.write(step, result)
+    return result
+
+
+def concatenate(
+    arrays: Sequence[object], /, axis: Any = 0, *, dtype: object = None
+) -> TracedTensor:
+    """Pieces joined along a dim.
+
+    Raises:
+        ShapeError: the pieces' other dims differ, or the axis is out of bounds.
+    """
+    builder = builder_of(arrays)
+    pieces = [as_tensor(builder, a) for a in arrays]
+    if axis is None:
+        pieces, axis = [ravel(p) for p in pieces], 0
+    dim = normalize_axis(axis, pieces[0].ndim)
+    first = pieces[0].shape
+    for piece in pieces:
+        if piece.shape[:dim] + piece.shape[dim + 1 :] != first[:dim] + first[dim + 1 :]:
+            raise located(
+                ShapeError,
+                f"concatenate along axis {dim}: shapes {first} and {piece.shape} differ in another "
+                "dim",
+            )
+    windows: list[Index] = []
+    start = 0
+    for piece in pieces:
+        offsets = [start if d == dim else 0 for d in range(piece.ndim)]
+        windows.append(tuple(along(d, offset=offset) for d, offset in enumerate(offsets)))
+        start += piece.shape[dim]
+    return _join(pieces, windows, (*first[:dim], start, *first[dim + 1 :]), dtype)
+
+
+def stack(arrays: Sequence[object], axis: Any = 0, *, dtype: object = None) -> TracedTensor:
+    """Pieces of one shape joined along a new dim.
+
+    Raises:
+        ShapeError: the shapes differ, or the axis is out of bounds.
+    """
+    builder = builder_of(arrays)
+    pieces = [as_tensor(builder, a) for a in arrays]
+    first = pieces[0].shape
+    dim = normalize_axis(axis, len(first) + 1)
+    for piece in pieces:
+        if piece.shape != first:
+            raise located(ShapeError, f"stack: shapes {first} and {piece.shape} differ")
+    dims = identity_index(range(len(first)))
+    windows = [
+        (*dims[:dim], DimIndex(offset=position), *dims[dim:]) for position in range(len(pieces))
+    ]
+    return _join(pieces, windows, (*first[:dim], len(pieces), *first[dim:]), dtype)
+
+
+def split(ary: TracedTensor, indices_or_sections: Any, axis: Any = 0) -> list[TracedTensor]:
+    """Slices along a dim: so many equal ones, or cut at the given positions.
+
+    Raises:
+        ShapeError: no equal division, fewer than one section, or the axis is out of bounds.
+    """
+    dim = normalize_axis(axis, ary.ndim)
+    size = ary.shape[dim]
+    if isinstance(indices_or_sections, (tuple, list, np.ndarray)):
+        cuts = [operator.index(i) for i in cast("Sequence[Any]", indices_or_sections)]
+    else:
+        sections = operator.index(indices_or_sections)
+        if sections <= 0:
+            raise located(ShapeError, f"split: number of sections {sections} must be larger than 0")
+        if size % sections:
+            raise located(
+                ShapeError,
+                f"split: dim {dim} of shape {ary.shape} does not divide into {sections} equal "
+                "sections",
+            )
+        cuts = [size // sections * i for i in range(1, sections)]
+    before = (slice(None),) * dim
+    return [
+        getitem(ary, (*before, slice(start, stop)))
+        for start, stop in zip([0, *cuts], [*cuts, size], strict=True)
+    ]
+
+
+def repeat(a: TracedTensor, repeats: Any, axis: Any = None) -> TracedTensor:
+    """Every element of a dim repeated in place, ``repeats`` times.
+
+    Raises:
+        UnsupportedError: ``repeats`` is no single count.
+        ShapeError: the count is negative, or the axis is out of bounds.
+    """
+    if axis is None:
+        a, axis = ravel(a), 0
+    try:
+        count = operator.index(repeats)
+    except TypeError:
+        raise located(
+            UnsupportedError, f"repeat: one count for all elements is supported, got {repeats!r}"
+        ) from None
+    if count < 0:
+        raise located(ShapeError, f"repeat: count {count} must not be negative")
+    dim = normalize_axis(axis, a.ndim)
+    if count == 1:
+        return a
+    sizes = (*a.shape[: dim + 1], count, *a.shape[dim + 1 :])
+    places = [d if d <= dim else d + 1 for d in range(a.ndim)]
+    write = list(identity_index(places))
+    write[dim] = DimIndex(terms=(Term(axis=dim, stride=count), Term(axis=dim + 1)))
+    shape = (*a.shape[:dim], a.shape[dim] * count, *a.shape[dim + 1 :])
+    return copy(a, sizes, identity_index(places), shape, tuple(write))
+
+
+FUNCTIONS: dict[Callable[..., Any], Handler] = {
+    np.concatenate: concatenate,
+    np.stack: stack,
+    np.split: split,
+    np.repeat: repeat,
+}

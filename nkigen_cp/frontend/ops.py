@@ -1,0 +1,59 @@
+"""``cp.ops``: functions numpy lacks. They take traced tensors and plain numpy arrays alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nkigen_cp.frontend.elementwise import elementwise
+from nkigen_cp.frontend.tensor import TracedTensor
+from nkigen_cp.ir.tensor.table import OPS
+
+
+def _apply(kind: str, x: Any) -> Any:
+    if isinstance(x, TracedTensor):
+        return elementwise(kind, x)
+    array = np.asarray(x)
+    result = OPS[kind].meaning(array if array.dtype == np.float64 else array.astype(np.float32))
+    is_integer = array.dtype.kind in "biu"
+    return np.asarray(result, dtype=np.float32 if is_integer else array.dtype)
+
+
+def relu(x: Any) -> Any:
+    """``max(x, 0)``."""
+    return elementwise("relu", x) if isinstance(x, TracedTensor) else np.maximum(x, 0)
+
+
+def sigmoid(x: Any) -> Any:
+    """``1 / (1 + exp(-x))``."""
+    return _apply("sigmoid", x)
+
+
+def silu(x: Any) -> Any:
+    """``x * sigmoid(x)``."""
+    return _apply("silu", x)
+
+
+def gelu(x: Any, *, approximate: bool = False) -> Any:
+    """``x * Phi(x)``, exact by erf, or by the tanh approximation."""
+    return _apply("gelu_tanh" if approximate else "gelu", x)
+
+
+def rsqrt(x: Any) -> Any:
+    """``1 / sqrt(x)``."""
+    return _apply("rsqrt", x)
+
+
+def softmax(x: Any, axis: int = -1) -> Any:
+    """``exp(x - max) / sum(exp(x - max))`` along ``axis``, in float32, cast back to x's dtype."""
+    x32 = x.astype(np.float32)
+    exps = np.exp(x32 - np.max(x32, axis=axis, keepdims=True))
+    return (exps / np.sum(exps, axis=axis, keepdims=True)).astype(x.dtype)
+
+
+def rms_norm(x: Any, weight: Any, *, eps: float = 1e-6) -> Any:
+    """``x / sqrt(mean(x * x) + eps) * weight`` over the last dim, in float32, in x's dtype."""
+    x32 = x.astype(np.float32)
+    scale = np.sqrt(np.mean(np.square(x32), axis=-1, keepdims=True) + eps)
+    return (x32 / scale * weight.astype(np.float32)).astype(x.dtype)

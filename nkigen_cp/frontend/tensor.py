@@ -1,0 +1,171 @@
+"""The value a traced function computes with: an array to numpy, and a record of what is done."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import numpy as np
+
+from nkigen_cp.errors import TraceError, UnsupportedError
+from nkigen_cp.frontend.callsite import located
+from nkigen_cp.ir.dtypes import DType
+
+if TYPE_CHECKING:
+    from nkigen_cp.frontend.builder import Builder
+
+Method = Callable[..., Any]
+
+
+def _operator(ufunc: np.ufunc) -> Method:
+    def apply(self: TracedTensor, other: object) -> Any:
+        return cast("Any", ufunc)(self, other)
+
+    return apply
+
+
+def _reflected(ufunc: np.ufunc) -> Method:
+    def apply(self: TracedTensor, other: object) -> Any:
+        return cast("Any", ufunc)(other, self)
+
+    return apply
+
+
+def _unary(ufunc: np.ufunc) -> Method:
+    def apply(self: TracedTensor) -> Any:
+        return cast("Any", ufunc)(self)
+
+    return apply
+
+
+def _method(function: Method) -> Method:
+    """The numpy function of the same meaning, with the tensor as its first argument."""
+
+    def apply(self: TracedTensor, *args: Any, **kwargs: Any) -> Any:
+        return self.builder.call(function, (self, *args), kwargs)
+
+    return apply
+
+
+def _shape_method(function: Method) -> Method:
+    """As ``_method``; the numbers may be given one by one: ``x.reshape(2, 3)``."""
+
+    def apply(self: TracedTensor, *args: Any, **kwargs: Any) -> Any:
+        packed = (args,) if len(args) > 1 else args
+        return self.builder.call(function, (self, *packed), kwargs)
+
+    return apply
+
+
+def _needs_value(what: str) -> Method:
+    def apply(self: TracedTensor, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise located(
+            TraceError,
+            f"{what} of a traced tensor needs its value, which is not known while tracing; "
+            "use numpy functions on the tensor, or pass the value as a static argument",
+        )
+
+    return apply
+
+
+class TracedTensor:
+    """A tensor of the program being traced; ``ident`` is its number in the trace."""
+
+    __slots__ = ("axes", "builder", "element", "ident", "shape")
+
+    def __init__(
+        self,
+        *,
+        builder: Builder,
+        ident: int,
+        shape: tuple[int, ...],
+        element: DType,
+        axes: tuple[str, ...],
+    ) -> None:
+        self.builder = builder
+        self.ident = ident
+        self.shape = shape
+        self.element = element
+        self.axes = axes
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        return self.element.numpy
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def T(self) -> Any:  # noqa: N802 (numpy's name)
+        return self.transpose()
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise located(TraceError, "len() of a tensor of shape ()")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"TracedTensor(shape={self.shape}, dtype={self.element.name})"
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return self.builder.call_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(
+        self,
+        func: Method,
+        types: Sequence[type],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        del types
+        return self.builder.call(func, tuple(args), dict(kwargs))
+
+    def __setitem__(self, key: object, value: object) -> NoReturn:
+        raise located(
+            UnsupportedError,
+            "in-place writes (x[...] = v) to a traced tensor are not accepted yet; build the new "
+            "tensor with numpy.concatenate",
+        )
+
+    __hash__ = object.__hash__
+    __getitem__ = _method(operator.getitem)
+
+    __add__, __radd__ = _operator(np.add), _reflected(np.add)
+    __sub__, __rsub__ = _operator(np.subtract), _reflected(np.subtract)
+    __mul__, __rmul__ = _operator(np.multiply), _reflected(np.multiply)
+    __truediv__, __rtruediv__ = _operator(np.divide), _reflected(np.divide)
+    __floordiv__, __rfloordiv__ = _operator(np.floor_divide), _reflected(np.floor_divide)
+    __mod__, __rmod__ = _operator(np.remainder), _reflected(np.remainder)
+    __pow__, __rpow__ = _operator(np.power), _reflected(np.power)
+    __matmul__, __rmatmul__ = _operator(np.matmul), _reflected(np.matmul)
+    __and__, __rand__ = _operator(np.bitwise_and), _reflected(np.bitwise_and)
+    __or__, __ror__ = _operator(np.bitwise_or), _reflected(np.bitwise_or)
+    __xor__, __rxor__ = _operator(np.bitwise_xor), _reflected(np.bitwise_xor)
+    __lshift__, __rlshift__ = _operator(np.left_shift), _reflected(np.left_shift)
+    __rshift__, __rrshift__ = _operator(np.right_shift), _reflected(np.right_shift)
+    __eq__, __ne__ = _operator(np.equal), _operator(np.not_equal)
+    __lt__, __le__ = _operator(np.less), _operator(np.less_equal)
+    __gt__, __ge__ = _operator(np.greater), _operator(np.greater_equal)
+    __neg__, __pos__ = _unary(np.negative), _unary(np.positive)
+    __abs__, __invert__ = _unary(np.absolute), _unary(np.invert)
+
+    __bool__, __float__ = _needs_value("the truth value (if, and, or)"), _needs_value("float()")
+    __int__, __index__ = _needs_value("int()"), _needs_value("use as an index")
+    __array__, item = _needs_value("conversion to a numpy array"), _needs_value("item()")
+    tolist = _needs_value("tolist()")
+
+    astype, copy = _method(np.ndarray.astype), _method(np.copy)
+    reshape, transpose = _shape_method(np.reshape), _shape_method(np.transpose)
+    ravel, flatten = _method(np.ravel), _method(np.ravel)
+    swapaxes, squeeze, repeat = _method(np.swapaxes), _method(np.squeeze), _method(np.repeat)
+    sum, mean, max, min = _method(np.sum), _method(np.mean), _method(np.max), _method(np.min)
+    dot = _method(np.dot)

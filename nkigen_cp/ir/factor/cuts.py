@@ -1,0 +1,153 @@
+"""Where dims and axes must be cut so that every index map addresses whole factors.
+
+A cut ``c`` of a dim of size ``n`` says that positions split into ``(n / c, c)``. A reshape that
+writes ``h * 64 + d`` cuts the dim at 64; the cut travels through every index map to all dims and
+axes that run along it. Cuts of one dim must form a chain (each divides the next); a view that would
+break the chain is opaque: it goes through HBM, where row-major reinterpretation is free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nkigen_cp.ir.tensor.graph import DimIndex, Graph, Op, Operand
+
+Node = tuple[str, str, int]  # ("tensor" | "op", name, dim or axis)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Axis ``axis`` of an op runs along ``dim`` of a tensor in steps of ``stride``."""
+
+    op: str
+    dim: Node
+    axis: Node
+    dim_size: int
+    axis_size: int
+    stride: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cuts:
+    """The cuts of every dim and axis, ascending, and the ops that no cut can serve."""
+
+    at: dict[Node, tuple[int, ...]]
+    opaque: tuple[str, ...]
+
+    def factors(self, node: Node, size: int) -> tuple[int, ...]:
+        """Factor sizes of a dim or axis, outermost first; none for size 1."""
+        if size == 1:
+            return ()
+        bounds = (1, *self.at.get(node, ()), size)
+        return tuple(b // a for a, b in zip(bounds, bounds[1:], strict=False))[::-1]
+
+
+def find_cuts(graph: Graph) -> Cuts:
+    """The coarsest cuts under which every non-opaque op addresses whole factors."""
+    opaque: list[str] = [o.name for o in graph.ops.values() if o.kind == "reshape"]
+    while True:
+        links = [k for op in graph.ops.values() if op.name not in opaque for k in _links(graph, op)]
+        cuts = _propagate(links)
+        culprit = _conflict(graph, links, cuts)
+        if culprit is None:
+            return Cuts(at={n: tuple(sorted(c)) for n, c in cuts.items()}, opaque=tuple(opaque))
+        target = graph.ops[culprit].outputs[0].tensor
+        opaque += [o.name for o in graph.producers(target) if o.name not in opaque]
+
+
+def _links(graph: Graph, op: Op) -> list[Link]:
+    links: list[Link] = []
+    for operand in (*op.operands, *op.outputs):
+        shape = graph.tensors[operand.tensor].shape
+        for d, index in enumerate(operand.index):
+            links += _dim_links(op, operand, d, index, shape[d])
+    return links
+
+
+def _dim_links(op: Op, operand: Operand, d: int, index: DimIndex, size: int) -> list[Link]:
+    return [
+        Link(
+            op=op.name,
+            dim=("tensor", operand.tensor, d),
+            axis=("op", op.name, term.axis),
+            dim_size=size,
+            axis_size=op.axes[term.axis].size,
+            stride=term.stride,
+            offset=index.offset,
+        )
+        for term in index.terms
+        if op.axes[term.axis].size > 1
+    ]
+
+
+def _nests(link: Link) -> bool:
+    """Whether the stride is a digit boundary rather than the step of a strided slice."""
+    return link.stride > 1 and link.offset == 0 and link.dim_size % link.stride == 0
+
+
+def _propagate(links: list[Link]) -> dict[Node, set[int]]:
+    cuts: dict[Node, set[int]] = {}
+    for link in links:
+        found = cuts.setdefault(link.dim, set())
+        cuts.setdefault(link.axis, set())
+        span = link.stride * link.axis_size
+        if _is_digit(link, links):
+            found.update(c for c in (link.stride, span) if 1 < c < link.dim_size)
+    changed = True
+    while changed:
+        changed = False
+        for link in links:
+            dim, axis = cuts[link.dim], cuts[link.axis]
+            down = {c // link.stride for c in dim if c % link.stride == 0}
+            down = {c for c in down if 1 < c < link.axis_size} - axis
+            up = {c * link.stride for c in axis if c * link.stride < link.dim_size} - dim
+            if down or up:
+                axis |= down
+                dim |= up
+                changed = True
+    return cuts
+
+
+def _is_digit(link: Link, links: list[Link]) -> bool:
+    """Digits of a nested reshape: several axes on one dim, or one with a dividing stride."""
+    same = [k for k in links if k.op == link.op and k.dim == link.dim and k.axis != link.axis]
+    return bool(same) or (_nests(link) and link.stride * link.axis_size == link.dim_size)
+
+
+def _conflict(graph: Graph, links: list[Link], cuts: dict[Node, set[int]]) -> str | None:
+    """The last view on a chain that does not divide, or whose window is not aligned to a cut."""
+    sizes = {k.dim: k.dim_size for k in links} | {k.axis: k.axis_size for k in links}
+    broken = [n for n in sizes if not _is_chain(cuts[n], sizes[n])]
+    if broken:
+        return _last_view(graph, links, broken[0])
+    for link in links:
+        inner = [c for c in cuts[link.dim] if c < link.stride * link.axis_size]
+        whole = link.stride * link.axis_size == link.dim_size or _is_digit(link, links)
+        strided = link.stride > 1 and not _is_digit(link, links)
+        misaligned = any(link.offset % c or (link.axis_size * link.stride) % c for c in inner)
+        outer = [c for c in cuts[link.dim] if c >= link.stride * link.axis_size and not whole]
+        crosses = any(link.offset // c != (link.offset + link.axis_size - 1) // c for c in outer)
+        if (strided and cuts[link.dim]) or (not whole and (misaligned or crosses)):
+            return link.op
+    return None
+
+
+def _is_chain(cuts: set[int], size: int) -> bool:
+    bounds = (*sorted(cuts), size)
+    return all(b % a == 0 for a, b in zip(bounds, bounds[1:], strict=False))
+
+
+def _last_view(graph: Graph, links: list[Link], node: Node) -> str:
+    """The last copy op, in program order, in the component of links around a node."""
+    reached = {node}
+    grew = True
+    while grew:
+        grew = False
+        for link in links:
+            if (link.dim in reached) != (link.axis in reached):
+                reached |= {link.dim, link.axis}
+                grew = True
+    touching = {k.op for k in links if k.dim in reached}
+    views = [n for n, o in graph.ops.items() if n in touching and o.kind == "copy"]
+    return views[-1]

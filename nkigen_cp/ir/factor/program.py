@@ -1,0 +1,122 @@
+"""The factored program: the graph after every dim is split into factors and views are gone.
+
+A tensor's dims become a row-major tuple of factors, an op's axes become digits, and every access
+says per factor which digit addresses it. Reshapes, transposes, slices, broadcasts and
+concatenations that nest have turned into such accesses and cost nothing by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nkigen_cp.ir.dtypes import DType
+from nkigen_cp.ir.tensor.graph import Array, Attr, Graph, Immediate, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor:
+    """One factor of a dim; size 1 factors do not exist."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorTensor:
+    """A tensor as a row-major tuple of factors. ``shape`` is the user's."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    factors: tuple[Factor, ...]
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def size_bytes(self) -> int:
+        return self.size * self.dtype.size_bytes
+
+    def factor(self, name: str) -> Factor:
+        return next(f for f in self.factors if f.name == name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digit:
+    """One iteration axis of a factored op."""
+
+    name: str
+    size: int
+    reduced: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorIndex:
+    """Position along one factor: ``offset + step * digit``, or just ``offset`` without a digit."""
+
+    digit: str | None
+    offset: int = 0
+    step: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """A tensor and one FactorIndex per factor."""
+
+    tensor: str
+    index: tuple[FactorIndex, ...]
+
+    @property
+    def digits(self) -> tuple[str, ...]:
+        """Digits that address the tensor, in the tensor's row-major order."""
+        return tuple(i.digit for i in self.index if i.digit is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorOp:
+    """A core op over digits, with exactly one result."""
+
+    name: str
+    kind: str
+    digits: tuple[Digit, ...]
+    inputs: tuple[Access | Immediate, ...]
+    output: Access
+    attrs: Mapping[str, Attr] = field(default_factory=dict[str, Attr])
+    source: Source | None = None
+
+    @property
+    def accesses(self) -> tuple[Access, ...]:
+        return tuple(i for i in self.inputs if isinstance(i, Access))
+
+    @property
+    def parallel(self) -> tuple[Digit, ...]:
+        return tuple(d for d in self.digits if not d.reduced)
+
+    def size(self, digit: str) -> int:
+        return next(d.size for d in self.digits if d.name == digit)
+
+    def where(self) -> str:
+        return f" at {self.source}" if self.source else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A factored graph, ops in execution order."""
+
+    name: str
+    graph: Graph
+    tensors: Mapping[str, FactorTensor]
+    ops: Mapping[str, FactorOp]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    constants: Mapping[str, Array]
+
+    def producers(self, tensor: str) -> tuple[FactorOp, ...]:
+        return tuple(o for o in self.ops.values() if o.output.tensor == tensor)
+
+    def consumers(self, tensor: str) -> tuple[FactorOp, ...]:
+        return tuple(o for o in self.ops.values() if any(a.tensor == tensor for a in o.accesses))

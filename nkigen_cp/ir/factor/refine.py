@@ -1,0 +1,139 @@
+"""Graph -> Program: split dims into factors, then compose views away."""
+
+from __future__ import annotations
+
+from nkigen_cp.ir.factor.compose import compose_views
+from nkigen_cp.ir.factor.cuts import Cuts, find_cuts
+from nkigen_cp.ir.factor.program import (
+    Access,
+    Digit,
+    Factor,
+    FactorIndex,
+    FactorOp,
+    FactorTensor,
+    Program,
+)
+from nkigen_cp.ir.tensor.table import OPS, Family
+from nkigen_cp.ir.tensor.graph import Axis, DimIndex, Graph, Immediate, Op, Operand, Tensor
+
+
+def refine(graph: Graph) -> Program:
+    """The factored program of a core graph: views composed away, ops in execution order."""
+    cuts = find_cuts(graph)
+    tensors = {t.name: _tensor(t, cuts) for t in graph.tensors.values()}
+    ops = {op.name: _op(graph, op, cuts) for op in graph.topological()}
+    program = Program(
+        name=graph.name,
+        graph=graph,
+        tensors=tensors,
+        ops=ops,
+        inputs=graph.input_names,
+        outputs=graph.output_names,
+        constants=graph.constants,
+    )
+    return compose_views(program)
+
+
+def _names(name: str, sizes: tuple[int, ...]) -> list[str]:
+    return [name] if len(sizes) == 1 else [f"{name}.{k}" for k in range(len(sizes))]
+
+
+def _tensor(tensor: Tensor, cuts: Cuts) -> FactorTensor:
+    factors: list[Factor] = []
+    for d, (name, size) in enumerate(zip(tensor.axes, tensor.shape, strict=True)):
+        sizes = cuts.factors(("tensor", tensor.name, d), size)
+        factors += [
+            Factor(name=n, size=s) for n, s in zip(_names(name, sizes), sizes, strict=True)
+        ]
+    return FactorTensor(
+        name=tensor.name,
+        shape=tensor.shape,
+        dtype=tensor.dtype,
+        factors=tuple(_unique(factors)),
+    )
+
+
+def _unique(factors: list[Factor]) -> list[Factor]:
+    """Axis names may repeat (x @ x.T); factor names of one tensor may not."""
+    seen: dict[str, int] = {}
+    out: list[Factor] = []
+    for f in factors:
+        seen[f.name] = seen.get(f.name, 0) + 1
+        name = f.name if seen[f.name] == 1 else f"{f.name}'{seen[f.name]}"
+        out.append(Factor(name=name, size=f.size))
+    return out
+
+
+def _op(graph: Graph, op: Op, cuts: Cuts) -> FactorOp:
+    if op.name in cuts.opaque:
+        return _opaque(graph, op)
+    digits = [_digits(op, a, axis, cuts) for a, axis in enumerate(op.axes)]
+
+    def access(operand: Operand) -> Access:
+        shape = graph.tensors[operand.tensor].shape
+        index: list[FactorIndex] = []
+        for d, (dim, size) in enumerate(zip(operand.index, shape, strict=True)):
+            sizes = cuts.factors(("tensor", operand.tensor, d), size)
+            index += _dim_access(dim, sizes, digits)
+        return Access(tensor=operand.tensor, index=tuple(index))
+
+    flat = tuple(d for axis in digits for d in axis)
+    reduces = OPS[op.kind].family is Family.REDUCE and any(d.reduced for d in flat)
+    return FactorOp(
+        name=op.name,
+        kind="copy" if OPS[op.kind].family is Family.REDUCE and not reduces else op.kind,
+        digits=flat,
+        inputs=tuple(i if isinstance(i, Immediate) else access(i) for i in op.inputs),
+        output=access(op.outputs[0]),
+        attrs=op.attrs,
+        source=op.source,
+    )
+
+
+def _digits(op: Op, a: int, axis: Axis, cuts: Cuts) -> list[Digit]:
+    sizes = cuts.factors(("op", op.name, a), axis.size)
+    names = _names(f"{axis.name}#{a}", sizes)
+    return [
+        Digit(name=n, size=s, reduced=axis.reduced) for n, s in zip(names, sizes, strict=True)
+    ]
+
+
+def _strides(sizes: tuple[int, ...] | list[int]) -> list[int]:
+    strides, step = [0] * len(sizes), 1
+    for k in range(len(sizes) - 1, -1, -1):
+        strides[k], step = step, step * sizes[k]
+    return strides
+
+
+def _dim_access(
+    dim: DimIndex, sizes: tuple[int, ...], digits: list[list[Digit]]
+) -> list[FactorIndex]:
+    """Spread ``offset + sum(stride * axis)`` over the factors of one dim."""
+    strides = _strides(sizes)
+    index = [
+        FactorIndex(digit=None, offset=(dim.offset // s) % n)
+        for s, n in zip(strides, sizes, strict=True)
+    ]
+    for term in dim.terms:
+        inner = _strides([d.size for d in digits[term.axis]])
+        for digit, digit_stride in zip(digits[term.axis], inner, strict=True):
+            stride = term.stride * digit_stride
+            k = next(k for k, s in enumerate(strides) if stride % s == 0 and stride >= s)
+            index[k] = FactorIndex(
+                digit=digit.name, offset=index[k].offset, step=stride // strides[k]
+            )
+    return index
+
+
+def _opaque(graph: Graph, op: Op) -> FactorOp:
+    """A view that no factoring serves: an op of its own that moves data through HBM."""
+    source, target = op.operands[0].tensor, op.outputs[0].tensor
+    return FactorOp(
+        name=op.name,
+        kind="reshape",
+        digits=(),
+        inputs=(Access(tensor=source, index=()),),
+        output=Access(tensor=target, index=()),
+        attrs=op.attrs,
+        source=op.source,
+    )

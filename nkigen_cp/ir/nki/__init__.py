@@ -1,0 +1,1 @@
+"""The NKI IR: kernels, the instruction table, the cost function and the verifier."""

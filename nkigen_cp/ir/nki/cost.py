@@ -1,0 +1,64 @@
+"""The one cost function: how long an instruction keeps its engine busy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nkigen_cp.ir.nki.cycles import OperandShape, Work
+from nkigen_cp.ir.nki.kernel import Buffer, Instruction, View
+from nkigen_cp.ir.nki.table import INSTRUCTIONS
+from nkigen_cp.ir.nki.views import innermost_stride, run_elements
+from nkigen_cp.targets.target import Target
+
+__all__ = ["OperandShape", "busy_ns", "instruction_cost_ns", "operand_shape"]
+
+
+def busy_ns(
+    target: Target,
+    kind: str,
+    engine: str,
+    operands: Mapping[str, OperandShape],
+    *,
+    op: str = "add",
+) -> float:
+    """Nanoseconds the instruction occupies its engine, the gap to the next one included.
+
+    For ``dma_copy`` these are the DMA engines, taken together.
+
+    ``operands`` are the tile operands by parameter name; row vectors may be left out. ``op`` is the
+    operator of ``tensor_reduce``. Never falls when a size grows.
+    """
+    work = Work(target=target, engine=engine, operands=operands, op=op)
+    return INSTRUCTIONS[kind].cost(work)
+
+
+def operand_shape(view: View, buffer: Buffer) -> OperandShape:
+    """What cost needs to know of a view."""
+    on_chip = buffer.memory.on_chip
+    return OperandShape(
+        memory=buffer.memory,
+        dtype=buffer.dtype,
+        partitions=view.partitions,
+        free_size=view.free_size,
+        innermost_stride=innermost_stride(view),
+        run_bytes=run_elements(view, on_chip=on_chip) * buffer.dtype.size_bytes,
+    )
+
+
+def instruction_cost_ns(
+    target: Target, instruction: Instruction, kernel_buffers: Mapping[str, Buffer]
+) -> float:
+    """``busy_ns`` of an instruction whose operands are views of ``kernel_buffers``."""
+    shapes = {
+        name: operand_shape(view, kernel_buffers[view.buffer])
+        for name, view in instruction.args.items()
+        if isinstance(view, View)
+    }
+    op = instruction.args.get("op")
+    return busy_ns(
+        target,
+        instruction.kind,
+        instruction.engine,
+        shapes,
+        op=op if isinstance(op, str) else "add",
+    )

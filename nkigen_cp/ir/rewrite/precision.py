@@ -1,0 +1,83 @@
+"""Gives every contraction operands that the Tensor engine multiplies together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from nkigen_cp.errors import UnsupportedError
+from nkigen_cp.ir.dtypes import BFLOAT16, FLOAT32, DType
+from nkigen_cp.ir.rewrite.draft import Draft
+from nkigen_cp.ir.tensor.graph import Axis, Op, Operand, identity_index
+from nkigen_cp.ir.tensor.table import Family
+
+Wanted = Callable[[tuple[DType, ...]], DType | None]
+
+
+def _exact(dtypes: tuple[DType, ...]) -> DType | None:
+    """float32 only goes with float32; narrower floats mix (instructions.md, nc_matmul)."""
+    return FLOAT32 if FLOAT32 in dtypes and any(d != FLOAT32 for d in dtypes) else None
+
+
+def _bfloat16(dtypes: tuple[DType, ...]) -> DType | None:
+    return BFLOAT16 if FLOAT32 in dtypes else None
+
+
+_PRECISIONS: Mapping[str, Wanted] = {"exact": _exact, "bf16": _bfloat16}
+
+
+def check_precision(name: str) -> None:
+    """Refuse a precision that is not offered.
+
+    Raises:
+        UnsupportedError: the name is not in the table; the message lists what is.
+    """
+    if name not in _PRECISIONS:
+        allowed = ", ".join(repr(n) for n in _PRECISIONS)
+        raise UnsupportedError(
+            f"matmul_precision={name!r} is not supported; allowed: {allowed}; "
+            "use 'bf16' to let matmuls of float32 values run narrower"
+        )
+
+
+def set_contract_dtypes(draft: Draft, precision: str) -> None:
+    """Cast the operands of contractions: to float32 beside float32, or float32 to bfloat16.
+
+    ``exact`` widens what stands beside a float32 operand; ``bf16`` narrows every float32 operand.
+    Results keep their dtype: the Tensor engine accumulates in float32 in any case.
+    """
+    for op in draft:
+        dtypes = tuple(draft.dtype(o.tensor) for o in op.operands)
+        if draft.family(op) is not Family.CONTRACT or not all(d.is_float for d in dtypes):
+            continue
+        wanted = _PRECISIONS[precision](dtypes)
+        if wanted is None:
+            continue
+        for tensor in dict.fromkeys(o.tensor for o in op.operands):
+            if _changes(draft.dtype(tensor), wanted):
+                draft.read_instead(op, tensor, _cast(draft, tensor, wanted, op))
+
+
+def _changes(dtype: DType, wanted: DType) -> bool:
+    return dtype != wanted and FLOAT32 in (dtype, wanted)
+
+
+def _cast(draft: Draft, name: str, dtype: DType, before: Op) -> str:
+    tensor = draft.tensors[name]
+    result = draft.new_tensor(f"{name}_{dtype.name}", replace(tensor, dtype=dtype))
+    index = identity_index(range(len(tensor.shape)))
+    draft.add(
+        Op(
+            name=draft.new_op_name(f"{before.name}_{dtype.name}"),
+            kind="copy",
+            axes=tuple(
+                Axis(name=a, size=s) for a, s in zip(tensor.axes, tensor.shape, strict=True)
+            ),
+            inputs=(Operand(tensor=name, index=index),),
+            outputs=(Operand(tensor=result, index=index),),
+            attrs={"dtype": dtype.name},
+            source=before.source,
+        ),
+        before=before.name,
+    )
+    return result

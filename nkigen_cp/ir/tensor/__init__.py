@@ -1,0 +1,1 @@
+"""The tensor graph: its op table, interpreter and verifier."""

@@ -1,0 +1,222 @@
+"""Reference interpreter: runs a tensor graph with numpy.
+
+One mechanism does all addressing: an operand is a strided view of its array with one dim per
+iteration axis, built from its index map; a result is written through such a view.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from nkigen_cp.errors import ArgumentError
+from nkigen_cp.ir.dtypes import DType
+from nkigen_cp.ir.tensor.graph import Array, DimIndex, Graph, Immediate, Op, Operand, Tensor
+from nkigen_cp.ir.tensor.table import OPS, Family
+
+Precision = Literal["float64", "graph"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpretation:
+    """The graph's outputs in order, and the tensors asked for by name.
+
+    With precision ``float64`` all floats are float64; with ``graph`` tensors have their own dtypes.
+    """
+
+    outputs: tuple[Array, ...]
+    kept: Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Widths:
+    """The float dtype ops compute in, and whether tensors keep it instead of their own dtype."""
+
+    compute: np.dtype[Any]
+    stores_own: bool
+
+    def stored(self, dtype: DType) -> np.dtype[Any]:
+        return dtype.numpy if self.stores_own or not dtype.is_float else self.compute
+
+
+_WIDTHS: dict[str, _Widths] = {
+    "float64": _Widths(compute=np.dtype(np.float64), stores_own=False),
+    "graph": _Widths(compute=np.dtype(np.float32), stores_own=True),
+}
+
+
+def interpret(
+    graph: Graph,
+    inputs: Sequence[Array],
+    *,
+    precision: Precision = "float64",
+    keep: Sequence[str] = (),
+) -> Interpretation:
+    """Run the graph.
+
+    Args:
+        graph: a graph that ``verify_graph`` accepts.
+        inputs: one array per graph input, of its shape; converted to its dtype.
+        precision: ``float64`` computes every float in float64 and never rounds; ``graph`` computes
+            every op in float32 and rounds its result to its tensor's dtype. Integers are exact.
+        keep: names of further tensors to return.
+
+    Raises:
+        ArgumentError: wrong number or shapes of inputs, unknown precision or name in ``keep``.
+    """
+    _check(graph, inputs, precision, keep)
+    widths = _WIDTHS[precision]
+    values: dict[str, Array] = {}
+    for tensor, array in zip(graph.inputs, inputs, strict=True):
+        values[tensor.name] = _stored(array, tensor.dtype, widths)
+    for name, array in graph.constants.items():
+        values[name] = _stored(array, graph.tensors[name].dtype, widths)
+    order = graph.topological()
+    lasting = dict.fromkeys((*graph.output_names, *keep), True)
+    last_read = {o.tensor: op.name for op in order for o in op.operands if o.tensor not in lasting}
+    with np.errstate(all="ignore"):
+        for op in order:
+            _run(op, graph.tensors, values, widths)
+            for operand in op.operands:
+                if last_read.get(operand.tensor) == op.name:
+                    values.pop(operand.tensor, None)
+    return Interpretation(
+        outputs=tuple(values[name] for name in graph.output_names),
+        kept={name: values[name] for name in keep},
+    )
+
+
+def _check(graph: Graph, inputs: Sequence[Array], precision: str, keep: Sequence[str]) -> None:
+    if precision not in _WIDTHS:
+        raise ArgumentError(f"precision {precision!r} is not one of {', '.join(_WIDTHS)}")
+    if len(inputs) != len(graph.inputs):
+        raise ArgumentError(
+            f"graph {graph.name!r} has {len(graph.inputs)} inputs "
+            f"({', '.join(graph.input_names)}), got {len(inputs)}"
+        )
+    for tensor, array in zip(graph.inputs, inputs, strict=True):
+        if array.shape != tensor.shape:
+            raise ArgumentError(
+                f"input {tensor.name!r} has shape {tensor.shape}, got {array.shape}"
+            )
+    for name in keep:
+        if name not in graph.tensors:
+            raise ArgumentError(f"graph {graph.name!r} has no tensor {name!r} to keep")
+
+
+def _stored(array: Array, dtype: DType, widths: _Widths) -> Array:
+    """The array rounded to its tensor's dtype, in the dtype it is stored in."""
+    return np.asarray(array).astype(dtype.numpy).astype(widths.stored(dtype))
+
+
+def addressed(array: Array, index: Sequence[DimIndex], sizes: Sequence[int]) -> Array:
+    """Strided view of ``array`` with one dim per iteration axis (writable if the array is)."""
+    if 0 in sizes:
+        return np.empty(tuple(sizes), array.dtype)
+    strides = [0] * len(sizes)
+    for dim, place in enumerate(index):
+        for term in place.terms:
+            strides[term.axis] += term.stride * array.strides[dim]
+    # The ellipsis keeps a 0-d array a view instead of a scalar.
+    corner = array[(*(slice(place.offset, None) for place in index), ...)]
+    return np.lib.stride_tricks.as_strided(corner, tuple(sizes), strides)
+
+
+def _run(op: Op, tensors: Mapping[str, Tensor], values: dict[str, Array], widths: _Widths) -> None:
+    """Compute one op and write its result through its index map."""
+    (out,) = op.outputs
+    tensor = tensors[out.tensor]
+    result = _FAMILIES[OPS[op.kind].family](op, tensor, values, widths)
+    if out.tensor not in values:
+        values[out.tensor] = np.zeros(tensor.shape, widths.stored(tensor.dtype))
+    # A result does not depend on reduced axes: write it once, at their first position.
+    sizes = [1 if axis.reduced else axis.size for axis in op.axes]
+    target = addressed(values[out.tensor], out.index, sizes)
+    target[tuple(0 if axis.reduced else slice(None) for axis in op.axes)] = result
+
+
+def _operand(
+    item: Operand | Immediate, op: Op, values: Mapping[str, Array], compute: np.dtype[Any]
+) -> Any:
+    """An input gathered into the iteration space, in the dtype the op computes in."""
+    if isinstance(item, Immediate):
+        return np.asarray(item.value).astype(compute)
+    # Converted before gathering: the gathered view repeats elements along broadcast axes.
+    array = values[item.tensor].astype(compute, copy=False)
+    return addressed(array, item.index, [axis.size for axis in op.axes])
+
+
+def _compute_dtype(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) -> Any:
+    """Floats if any operand or the result is one; else the dtype the integers promote to."""
+    held = [values[operand.tensor].dtype for operand in op.operands]
+    if tensor.dtype.is_float or any(dtype.kind not in "iub" for dtype in held):
+        return widths.compute
+    return np.result_type(*held, tensor.dtype.numpy)
+
+
+def _affine(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) -> Any:
+    """Elementwise ops and reductions: the row's meaning over the gathered operands."""
+    compute = _compute_dtype(op, tensor, values, widths)
+    operands = [_operand(item, op, values, compute) for item in op.inputs]
+    reduced = tuple(i for i, axis in enumerate(op.axes) if axis.reduced)
+    if reduced:
+        return OPS[op.kind].meaning(operands[0], axis=reduced)
+    return OPS[op.kind].meaning(*operands)
+
+
+def _copy(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) -> Any:
+    """The gathered operand itself; writing it converts it."""
+    del tensor, widths
+    (operand,) = op.operands
+    return addressed(values[operand.tensor], operand.index, [axis.size for axis in op.axes])
+
+
+def _reshape(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) -> Any:
+    del widths
+    return np.reshape(values[op.operands[0].tensor], tensor.shape)
+
+
+def _contract(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) -> Any:
+    """Matrix product: axes grouped into batch, rows, columns and reduced ones."""
+    compute = _compute_dtype(op, tensor, values, widths)
+    used = [_axes_of(operand) for operand in op.operands]
+    parallel = [i for i, axis in enumerate(op.axes) if not axis.reduced]
+    k = [i for i, axis in enumerate(op.axes) if axis.reduced]
+    batch = [i for i in parallel if all(i in axes for axes in used)]
+    m = [i for i in parallel if i in used[0] and i not in batch]
+    n = [i for i in parallel if i not in used[0]]
+    sizes = [axis.size for axis in op.axes]
+    lhs, rhs = (
+        _matrix(_operand(item, op, values, compute), sizes, groups)
+        for item, groups in zip(op.inputs, ((batch, m, k), (batch, k, n)), strict=True)
+    )
+    product = np.matmul(lhs, rhs).reshape([sizes[i] for i in (*batch, *m, *n)])
+    found = [*batch, *m, *n]
+    return product.transpose([found.index(i) for i in parallel])
+
+
+def _axes_of(operand: Operand) -> tuple[int, ...]:
+    return tuple(term.axis for place in operand.index for term in place.terms)
+
+
+def _matrix(gathered: Array, sizes: Sequence[int], groups: tuple[list[int], ...]) -> Array:
+    """The gathered operand as [batch, rows, columns]; an axis in no group is a broadcast one."""
+    axes = [i for group in groups for i in group]
+    unused = [i for i in range(len(sizes)) if i not in axes]
+    view = np.transpose(gathered, [*unused, *axes])[(0,) * len(unused)]
+    return np.reshape(view, [math.prod(sizes[i] for i in group) for group in groups])
+
+
+_Run = Callable[[Op, Tensor, Mapping[str, Array], _Widths], Any]
+_FAMILIES: dict[Family, _Run] = {
+    Family.ELEMENTWISE: _affine,
+    Family.REDUCE: _affine,
+    Family.COMPOSITE: _affine,
+    Family.CONTRACT: _contract,
+    Family.COPY: _copy,
+    Family.RESHAPE: _reshape,
+}

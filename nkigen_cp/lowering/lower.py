@@ -1,0 +1,211 @@
+"""Plan -> kernel: every step carried out in order, over placements of its forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from nkigen_cp.ir.factor.program import FactorTensor, Program
+from nkigen_cp.ir.nki.kernel import Holding, Kernel, Memory
+from nkigen_cp.lowering.builder import Builder
+from nkigen_cp.lowering.contract import lower_contract
+from nkigen_cp.lowering.elementwise import lower_elementwise
+from nkigen_cp.lowering.moves import (
+    Ones,
+    lower_generate,
+    lower_load,
+    lower_reinterpret,
+    lower_replicate,
+    lower_store,
+    lower_transpose,
+)
+from nkigen_cp.lowering.place import Placement, buffer_shape, form_dims, layout_run
+from nkigen_cp.solver.layout import Layout, geometry, operand_layout
+from nkigen_cp.solver.plan import (
+    Contract,
+    Elementwise,
+    Form,
+    Generate,
+    Load,
+    PlanData,
+    Reinterpret,
+    Replicate,
+    Step,
+    Store,
+    Transpose,
+)
+
+
+@dataclass(slots=True)
+class _Lowering:
+    program: Program
+    plan: PlanData
+    b: Builder = field(default_factory=Builder)
+    places: dict[str, Placement] = field(default_factory=dict[str, Placement])
+    ones: Ones = field(default_factory=Ones)
+    holdings: dict[str, Holding] = field(default_factory=dict[str, Holding])
+
+    def form(self, name: str) -> Form:
+        return next(f for f in self.plan.forms if f.name == name)
+
+    def place(self, name: str) -> Placement:
+        """The placement of a form; on-chip and scratch buffers appear at their first touch."""
+        if name not in self.places:
+            form = self.form(name)
+            tensor = self.program.tensors[form.tensor]
+            if form.layout is None:
+                self.places[name] = _scratch(self.b, tensor)
+            else:
+                self.places[name] = self.on_chip(tensor, form.layout, form.address)
+        return self.places[name]
+
+    def on_chip(self, tensor: FactorTensor, layout: Layout, address: int | None) -> Placement:
+        dims = form_dims(tensor, layout, {})
+        buffer = self.b.buffer(
+            _buffer_name(tensor.name, layout),
+            buffer_shape(layout_run(tensor, layout).partitions, dims),
+            tensor.dtype,
+            Memory.SBUF,
+            tensor=tensor.name,
+            note=_note(layout, [d.factor for d in dims]),
+            address=address,
+        )
+        self.holdings[buffer.name] = _holding(tensor, layout)
+        return Placement(buffer=buffer, tensor=tensor, layout=layout, dims=dims)
+
+
+def _holding(tensor: FactorTensor, layout: Layout) -> Holding:
+    names = [f.name for f in tensor.factors]
+    shape = geometry(tensor, layout)
+    return Holding(
+        tensor=tensor.name,
+        shape=tensor.shape,
+        factors=tuple(f.size for f in tensor.factors),
+        partition=tuple(names.index(n) for n in layout.partition),
+        free=tuple(names.index(f.name) for f in shape.free),
+        block=layout.block,
+        chunks=shape.chunks,
+    )
+
+
+def _scratch(b: Builder, tensor: FactorTensor) -> Placement:
+    shape = tensor.shape or (1,)
+    buffer = b.buffer(f"{tensor.name}_hbm", shape, tensor.dtype, Memory.HBM, tensor=tensor.name)
+    return Placement(buffer=buffer, tensor=tensor, layout=None)
+
+
+def _buffer_name(tensor: str, layout: Layout) -> str:
+    if not layout.partition:
+        return f"{tensor}_{'all' if layout.replicas > 1 else 'row'}"
+    return f"{tensor}_by_{'_'.join(layout.partition)}"
+
+
+def _note(layout: Layout, free: list[str]) -> str:
+    axes = ", ".join("chunk" if f.startswith("#") else f for f in free) or "-"
+    if layout.partition:
+        return f"partition: {' x '.join(layout.partition)}; free: {axes}"
+    what = "replicated on all partitions" if layout.replicas > 1 else "one partition"
+    return f"{what}; free: {axes}"
+
+
+def lower_plan(program: Program, plan: PlanData) -> Kernel:
+    """The kernel of a plan; ``program`` must be the one the plan was made for."""
+    job = _Lowering(program, plan)
+    for name in (*program.inputs, *(c for c in program.constants if _is_bound(plan, c))):
+        _border(job, name, Memory.INPUT)
+    for name in program.outputs:
+        _border(job, name, Memory.OUTPUT)
+    for step in plan.steps:
+        _LOWERED[type(step.spec)](job, step)
+    bound = {c: a for c, a in program.constants.items() if _is_bound(plan, c)}
+    return Kernel(
+        name=job.b.unique(plan.kernel) if plan.kernel not in job.b.names else plan.kernel,
+        target_name=plan.target,
+        inputs=tuple(job.places[f"{n}@hbm"].buffer.name for n in program.inputs),
+        outputs=tuple(job.places[f"{n}@hbm"].buffer.name for n in program.outputs),
+        buffers=job.b.buffers,
+        body=tuple(job.b.open[0]),
+        holdings=job.holdings,
+        bound_inputs={job.places[f"{c}@hbm"].buffer.name: a for c, a in bound.items()},
+    )
+
+
+def _is_bound(plan: PlanData, constant: str) -> bool:
+    return any(f.tensor == constant and f.layout is None for f in plan.forms)
+
+
+def _border(job: _Lowering, name: str, memory: Memory) -> None:
+    tensor = job.program.tensors[name]
+    shape = tensor.shape or (1,)
+    buffer = job.b.buffer(name, shape, tensor.dtype, memory, tensor=name)
+    job.places[f"{name}@hbm"] = Placement(buffer=buffer, tensor=tensor, layout=None)
+
+
+def _uses(job: _Lowering, step: Step) -> dict[str, Placement]:
+    return {u.slot: job.place(u.form) for u in (*step.writes, *step.reads)}
+
+
+def _elementwise(job: _Lowering, step: Step) -> None:
+    assert isinstance(step.spec, Elementwise)
+    places = _uses(job, step)
+    cover = step.spec.cover
+    for slot in cover.writes:
+        if slot.name not in places:
+            tensor = job.program.tensors[slot.access.tensor]
+            layout = operand_layout(tensor, slot.access, step.spec.run)
+            assert layout is not None
+            places[slot.name] = job.on_chip(tensor, layout, None)
+    lower_elementwise(job.b, job.program, step.spec, places)
+
+
+def _contract(job: _Lowering, step: Step) -> None:
+    assert isinstance(step.spec, Contract)
+    lower_contract(job.b, job.program, step.spec, _uses(job, step))
+
+
+def _load(job: _Lowering, step: Step) -> None:
+    places = _uses(job, step)
+    lower_load(job.b, places["src"], places["dst"], {})
+
+
+def _store(job: _Lowering, step: Step) -> None:
+    assert isinstance(step.spec, Store)
+    places = _uses(job, step)
+    lower_store(job.b, places["src"], places["dst"], step.spec)
+
+
+def _transpose(job: _Lowering, step: Step) -> None:
+    assert isinstance(step.spec, Transpose)
+    places = _uses(job, step)
+    lower_transpose(job.b, places["src"], places["dst"], step.spec)
+
+
+def _replicate(job: _Lowering, step: Step) -> None:
+    assert isinstance(step.spec, Replicate)
+    places = _uses(job, step)
+    lower_replicate(job.b, places["src"], places["dst"], step.spec, job.ones)
+
+
+def _generate(job: _Lowering, step: Step) -> None:
+    assert isinstance(step.spec, Generate)
+    lower_generate(job.b, _uses(job, step)["dst"], step.spec)
+
+
+def _reinterpret(job: _Lowering, step: Step) -> None:
+    assert isinstance(step.spec, Reinterpret)
+    places = _uses(job, step)
+    lower_reinterpret(
+        job.b, job.program, step.spec.op, places["src"].buffer, places["dst"].buffer
+    )
+
+
+_LOWERED: Mapping[type, Callable[[_Lowering, Step], None]] = {
+    Elementwise: _elementwise,
+    Contract: _contract,
+    Load: _load,
+    Store: _store,
+    Transpose: _transpose,
+    Replicate: _replicate,
+    Generate: _generate,
+    Reinterpret: _reinterpret,
+}

@@ -1,0 +1,410 @@
+"""Moves between forms: DMA in and out, PE transposes, replication by ones, on-chip constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from nkigen_cp.ir.dtypes import FLOAT32, DType
+from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor, Program
+from nkigen_cp.ir.nki.kernel import Affine, Buffer, Index, Kept, Memory, View
+from nkigen_cp.lowering.builder import Builder, Range
+from nkigen_cp.lowering.place import (
+    Box,
+    PlacedDim,
+    Placement,
+    buffer_shape,
+    divided,
+    layout_run,
+    pieces,
+    view,
+)
+from nkigen_cp.solver.boxes import CHUNK
+from nkigen_cp.solver.layout import Layout, Run, geometry
+from nkigen_cp.solver.plan import Generate, Replicate, Store, Transpose
+
+
+@dataclass(slots=True)
+class Ones:
+    """Rows of ones per dtype, made once where first needed."""
+
+    made: dict[str, Buffer] = field(default_factory=dict[str, Buffer])
+
+    def row(self, b: Builder, dtype: DType, size: int) -> View:
+        if dtype.name not in self.made:
+            buffer = b.buffer(f"ones_{dtype.nki}", (1, size), dtype, Memory.SBUF, note="ones")
+            self.made[dtype.name] = buffer
+            whole = _whole(buffer)
+            b.emit("memset", "gpsimd", {"dst": whole, "value": 1.0})
+        return _whole(self.made[dtype.name])
+
+
+def _whole(buffer: Buffer) -> View:
+    return View(
+        buffer=buffer.name,
+        shape=buffer.shape,
+        index=tuple(Index(size=n) for n in buffer.shape),
+        dims=tuple(Kept(dim=k) for k in range(len(buffer.shape))),
+    )
+
+
+def own_access(tensor: FactorTensor) -> Access:
+    """The access whose digits are the tensor's factors."""
+    return Access(
+        tensor=tensor.name, index=tuple(FactorIndex(digit=f.name) for f in tensor.factors)
+    )
+
+
+def _own_ranges(tensor: FactorTensor, layout: Layout) -> dict[str, Range]:
+    return {f.name: Range(size=f.size) for f in geometry(tensor, layout).free}
+
+
+def lower_load(
+    b: Builder, source: Placement, target: Placement, window: Mapping[str, Range]
+) -> None:
+    """HBM -> SBUF, of a window of some factors or of everything."""
+    tensor, layout = target.tensor, target.layout
+    assert layout is not None
+    run = layout_run(tensor, layout)
+    ranges = {**_own_ranges(tensor, layout), **window}
+    order = (CHUNK, *(f.name for f in geometry(tensor, layout).free))
+    access = own_access(tensor)
+    size = tensor.factor(layout.partition[0]).size if layout.partition else 1
+    for box in _dma_boxes(b, run, size, ranges, order):
+        b.emit(
+            "dma_copy",
+            "dma",
+            {"dst": view(target, access, box), "src": view(source, access, box)},
+            note=f"load {tensor.name}",
+        )
+
+
+def _dma_boxes(
+    b: Builder, run: Run, size: int, ranges: Mapping[str, Range], order: tuple[str, ...]
+) -> list[Box] | _Boxes:
+    return _Boxes(b, run, size, ranges, order)
+
+
+@dataclass(slots=True)
+class _Boxes:
+    """Boxes of a DMA: all chunks at once where they divide, else chunk by chunk in a loop."""
+
+    b: Builder
+    run: Run
+    size: int
+    ranges: Mapping[str, Range]
+    order: tuple[str, ...]
+
+    def __iter__(self):  # noqa: ANN204
+        divides = not self.run.digits or self.size % self.run.block == 0
+        for first, chunks, rows in pieces(self.size, self.run):
+            box = Box(
+                run=self.run,
+                rows=rows,
+                chunk=Affine(const=first),
+                chunks=chunks,
+                ranges=self.ranges,
+                order=self.order,
+            )
+            if divides or chunks == 1:
+                yield box
+                continue
+            for r in self.b.tiles("chunk", chunks, 1):
+                yield replace(box, chunk=box.chunk + r.start, chunks=1)
+
+
+def store_run(tensor: FactorTensor, spec: Store, layout: Layout) -> Run:
+    """The run of a store's digits that corresponds to the stored form's layout."""
+    digit = {
+        f.name: i.digit for f, i in zip(tensor.factors, spec.source.index, strict=True) if i.digit
+    }
+    run = layout_run(tensor, layout)
+    return replace(run, digits=tuple(digit[f] for f in run.digits))
+
+
+def lower_store(b: Builder, source: Placement, target: Placement, spec: Store) -> None:
+    """SBUF or HBM -> HBM through index maps."""
+    if source.layout is None:
+        box = Box(
+            ranges={d: Range(size=n) for d, n in spec.digits.items()}, order=tuple(spec.digits)
+        )
+        args = {"dst": view(target, spec.target, box), "src": view(source, spec.source, box)}
+        b.emit("dma_copy", "dma", args, note=f"store {target.tensor.name}")
+        return
+    run = store_run(source.tensor, spec, source.layout)
+    digit = {
+        f.name: i.digit
+        for f, i in zip(source.tensor.factors, spec.source.index, strict=True)
+    }
+    free = [digit[f.name] for f in geometry(source.tensor, source.layout).free]
+    free += [d for d in spec.digits if d not in free and d not in run.digits]
+    order = (CHUNK, *(d for d in free if d is not None))
+    ranges = {d: Range(size=n) for d, n in spec.digits.items() if d not in run.digits}
+    size = spec.digits[run.digits[0]] if run.digits else 1
+    for box in _Boxes(b, run, size, ranges, order):
+        b.emit(
+            "dma_copy",
+            "dma",
+            {"dst": view(target, spec.target, box), "src": view(source, spec.source, box)},
+            note=f"store {target.tensor.name}",
+        )
+
+
+def lower_transpose(b: Builder, source: Placement, target: Placement, spec: Transpose) -> None:
+    """Blocks through the Tensor Engine into PSUM, several per bank, evicted together."""
+    assert source.layout is not None
+    assert target.layout is not None
+    tensor = source.tensor
+    moved = (*source.layout.partition, *target.layout.partition)
+    others = [f for f in geometry(tensor, target.layout).free if f.name not in moved]
+    item = spec.items[0] if spec.items else None
+    loops = [(f.name, item.block if item and item.digit == f.name else 1) for f in others]
+    _transpose_loops(_Transposing(b, source, target, spec), loops, {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Transposing:
+    b: Builder
+    source: Placement
+    target: Placement
+    spec: Transpose
+
+
+def _transpose_loops(
+    t: _Transposing, loops: list[tuple[str, int]], at: dict[str, Range]
+) -> None:
+    tensor = t.source.tensor
+    if loops:
+        name, block = loops[0]
+        for r in t.b.tiles(name, tensor.factor(name).size, block):
+            _transpose_loops(t, loops[1:], {**at, name: r})
+        return
+    assert t.source.layout is not None
+    assert t.target.layout is not None
+    a_name, b_name = t.source.layout.partition[0], t.target.layout.partition[0]
+    item = t.spec.items[0] if t.spec.items else None
+    b_block = item.block if item and item.digit == b_name else t.target.layout.block
+    for ra in t.b.tiles(a_name, tensor.factor(a_name).size, t.source.layout.block):
+        for rb in t.b.tiles(b_name, tensor.factor(b_name).size, b_block):
+            _transpose_bank(t, at, ra, rb)
+
+
+def _transpose_bank(t: _Transposing, at: dict[str, Range], ra: Range, rb: Range) -> None:
+    """All blocks that share a PSUM bank, and their eviction."""
+    tensor, a, c = t.source.tensor, t.source.layout, t.target.layout
+    assert a is not None
+    assert c is not None
+    a_run, c_run = layout_run(tensor, a), layout_run(tensor, c)
+    chunks = max(1, rb.size // c.block)
+    rows = min(rb.size, c.block)
+    item = t.spec.items[0] if t.spec.items else None
+    by_item = item is not None and item.digit in at
+    dims = [PlacedDim(factor=CHUNK, size=chunks, base=divided(rb.start, c.block))]
+    if by_item and item is not None:
+        dims = [PlacedDim(factor=item.digit, size=at[item.digit].size, base=at[item.digit].start)]
+    a_ranges = {n: Range(size=tensor.factor(n).size) for n in a.partition[1:]}
+    a_ranges[a.partition[0]] = ra
+    dims += [
+        PlacedDim(factor=n, size=a_ranges[n].size, base=a_ranges[n].start) for n in a.partition
+    ]
+    inner = c_run.partitions // c_run.block
+    buffer = t.b.buffer(
+        f"{tensor.name}_T",
+        buffer_shape(rows * inner, dims),
+        tensor.dtype,
+        Memory.PSUM,
+        tensor=tensor.name,
+        note=f"blocks of {tensor.name}, transposed",
+        copies=2,
+    )
+    psum = Placement(buffer=buffer, tensor=tensor, layout=c, dims=tuple(dims))
+    box = Box(run=c_run, rows=rows, chunk=divided(rb.start, c.block), chunks=chunks)
+    over = item.digit if by_item and item is not None else CHUNK
+    count = at[over].size if over in at else chunks
+    for r in t.b.tiles("blk", count, 1):
+        one = _one_block(box, at, over, r)
+        ranges = {**one.ranges, **a_ranges}
+        c_ranges = {n: Range(size=tensor.factor(n).size) for n in c.partition[1:]}
+        start = one.chunk * c.block
+        c_ranges[c.partition[0]] = Range(start=start, size=rows)
+        data = Box(
+            run=a_run,
+            rows=ra.size,
+            chunk=divided(ra.start, a.block),
+            ranges={**ranges, **c_ranges},
+            order=c.partition,
+        )
+        access = own_access(tensor)
+        t.b.emit(
+            "nc_transpose",
+            "tensor",
+            {
+                "dst": view(psum, access, replace(one, ranges=ranges, order=a.partition)),
+                "data": view(t.source, access, data),
+            },
+            note=f"transpose {tensor.name}",
+        )
+    full = replace(box, ranges={**at, **a_ranges}, order=(over, *a.partition))
+    access = own_access(tensor)
+    t.b.emit(
+        "tensor_copy",
+        t.spec.engine,
+        {"dst": view(t.target, access, full), "src": view(psum, access, full)},
+        note=f"transpose {tensor.name}",
+    )
+
+
+def _one_block(box: Box, at: Mapping[str, Range], over: str, r: Range) -> Box:
+    if over == CHUNK:
+        return replace(box, chunk=box.chunk + r.start, chunks=1, ranges=at)
+    ranges = {**at, over: Range(start=at[over].start + r.start, size=1)}
+    return replace(box, ranges=ranges)
+
+
+def lower_replicate(
+    b: Builder, source: Placement, target: Placement, spec: Replicate, ones: Ones
+) -> None:
+    """ones (1, P) as stationary x row (1, N) as moving puts the row on all partitions."""
+    tensor, layout = target.tensor, target.layout
+    assert layout is not None
+    run = Run(partitions=layout.replicas)
+    row = ones.row(b, tensor.dtype, layout.replicas)
+    _replicate_loops(b, source, target, spec, row, run, [f.name for f in tensor.factors], {})
+
+
+def _replicate_loops(  # noqa: PLR0913, PLR0917
+    b: Builder,
+    source: Placement,
+    target: Placement,
+    spec: Replicate,
+    row: View,
+    run: Run,
+    digits: list[str],
+    at: dict[str, Range],
+) -> None:
+    tensor = target.tensor
+    block = {t.digit: t.block for t in spec.tiles}
+    if digits:
+        name = digits[0]
+        for r in b.tiles(name, tensor.factor(name).size, block.get(name, 1)):
+            _replicate_loops(b, source, target, spec, row, run, digits[1:], {**at, name: r})
+        return
+    access = own_access(tensor)
+    order = tuple(t.digit for t in spec.tiles)
+    dims = tuple(PlacedDim(factor=n, size=at[n].size, base=at[n].start) for n in order)
+    buffer = b.buffer(
+        f"{tensor.name}_ps",
+        buffer_shape(run.partitions, dims),
+        FLOAT32,
+        Memory.PSUM,
+        tensor=tensor.name,
+        note="replicated over the partitions",
+        copies=2,
+    )
+    psum = Placement(
+        buffer=buffer, tensor=tensor, layout=Layout(replicas=run.partitions), dims=dims
+    )
+    box = Box(run=run, rows=run.partitions, ranges=at, order=order)
+    one = Box(rows=1, ranges=at, order=order)
+    b.emit(
+        "nc_matmul",
+        "tensor",
+        {
+            "dst": view(psum, access, box),
+            "stationary": row,
+            "moving": view(source, access, one),
+            "accumulate": Affine(),
+        },
+        note=f"replicate {tensor.name}",
+    )
+    args = {"dst": view(target, access, box), "src": view(psum, access, box)}
+    b.emit("tensor_copy", spec.engine, args, note=f"replicate {tensor.name}")
+
+
+def lower_generate(b: Builder, target: Placement, spec: Generate) -> None:
+    """memset to one value, affine_select puts the other where the affine form is >= 0."""
+    tensor, layout = target.tensor, target.layout
+    assert layout is not None
+    run = layout_run(tensor, layout)
+    b.emit(
+        "memset",
+        "gpsimd",
+        {"dst": _whole(target.buffer), "value": _value(spec.outside, tensor.dtype)},
+        note=f"make {tensor.name}",
+    )
+    if not spec.coefficients:
+        return
+    weight = spec.coefficients
+    size = tensor.factor(layout.partition[0]).size if layout.partition else 1
+    free = geometry(tensor, layout).free
+    for first, chunks, rows in pieces(size, run):
+        box = Box(
+            run=run,
+            rows=rows if layout.partition else run.partitions,
+            chunk=Affine(const=first),
+            chunks=chunks,
+            ranges=_own_ranges(tensor, layout),
+            order=(CHUNK, *(f.name for f in free)),
+        )
+        outer = weight.get(layout.partition[0], 0) * layout.block if layout.partition else 0
+        pattern = [(outer, chunks)] if chunks > 1 else []
+        pattern += [(weight.get(f.name, 0), f.size) for f in free]
+        tile = view(target, own_access(tensor), box)
+        b.emit(
+            "affine_select",
+            "gpsimd",
+            {
+                "dst": tile,
+                "pattern": tuple(pattern) or ((0, 1),),
+                "channel_multiplier": weight.get(layout.partition[-1], 0)
+                if layout.partition
+                else 0,
+                "offset": spec.offset + first * outer,
+                "on_true_tile": tile,
+                "on_false_value": _value(spec.inside, tensor.dtype),
+                "cmp_op": "less",
+            },
+            note=f"make {tensor.name}",
+        )
+
+
+def _value(value: float, dtype: DType) -> float | int:
+    return float(value) if dtype.is_float else int(value)
+
+
+def lower_reinterpret(
+    b: Builder, program: Program, op_name: str, source: Buffer, target: Buffer
+) -> None:
+    """HBM -> HBM in the user's dims: a window where every dim is one, else row-major as a whole."""
+    op = program.graph.ops[op_name]
+    read, write = op.operands[0].index, op.outputs[0].index
+    if op.kind == "copy" and all(len(d.terms) <= 1 for d in (*read, *write)):
+        sizes = [a.size for a in op.axes]
+
+        def window(buffer: Buffer, index: tuple[object, ...]) -> View:
+            from nkigen_cp.ir.tensor.graph import DimIndex
+
+            indices: list[Index] = []
+            dim_of: dict[int, int] = {}
+            for d, dim in enumerate(index):
+                assert isinstance(dim, DimIndex)
+                start = Affine(const=dim.offset)
+                if dim.terms:
+                    term = dim.terms[0]
+                    dim_of[term.axis] = d
+                    indices.append(Index(start=start, size=sizes[term.axis], step=term.stride))
+                else:
+                    indices.append(Index(start=start, size=1))
+            dims = tuple(Kept(dim=dim_of[a]) for a in range(len(sizes)) if a in dim_of)
+            return View(
+                buffer=buffer.name, shape=buffer.shape, index=tuple(indices), dims=dims
+            )
+
+        args = {"dst": window(target, write), "src": window(source, read)}
+    else:
+        flat = (target.size_bytes // target.dtype.size_bytes,)
+        args = {
+            "dst": View(buffer=target.name, shape=flat, index=(Index(size=flat[0]),), dims=(Kept(dim=0),)),
+            "src": View(buffer=source.name, shape=flat, index=(Index(size=flat[0]),), dims=(Kept(dim=0),)),
+        }  # fmt: skip
+    b.emit("dma_copy", "dma", args, ops=(op_name,), note=f"reinterpret {source.tensor}")

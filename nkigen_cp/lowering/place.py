@@ -1,0 +1,216 @@
+"""The one mechanism of addressing: a placement maps factors to dims of a buffer, a box says which
+positions of each digit are meant, and the view follows from an access. Nothing else computes
+offsets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
+from nkigen_cp.ir.nki.kernel import Affine, Buffer, Index, Kept, LoopTerm, Repeat, View
+from nkigen_cp.lowering.builder import Range
+from nkigen_cp.solver.boxes import CHUNK
+from nkigen_cp.solver.layout import Layout, Run, geometry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedDim:
+    """A free dim of a buffer: the factor it holds (or CHUNK), from position ``base`` on."""
+
+    factor: str
+    size: int
+    base: Affine = Affine()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """A buffer and what its dims hold; ``layout`` None means HBM in row-major order."""
+
+    buffer: Buffer
+    tensor: FactorTensor
+    layout: Layout | None
+    dims: tuple[PlacedDim, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """What one instruction addresses.
+
+    ``rows`` positions of the run's outermost digit lie on the partitions, in ``chunks`` chunks from
+    ``chunk``. ``ranges`` gives every other digit's positions; ``order`` the free dims of the view.
+    """
+
+    run: Run = Run()
+    rows: int = 1
+    chunk: Affine = Affine()
+    chunks: int = 1
+    ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
+    order: tuple[str, ...] = ()
+
+    @property
+    def partitions(self) -> int:
+        return self.rows * (self.run.partitions // self.run.block if self.run.digits else 1)
+
+
+def divided(value: Affine, by: int) -> Affine:
+    """Exact division of an affine value."""
+    terms = tuple(LoopTerm(var=t.var, stride=t.stride // by) for t in value.terms)
+    assert value.const % by == 0
+    assert all(t.stride % by == 0 for t in value.terms)
+    return Affine(const=value.const // by, terms=terms)
+
+
+def form_dims(
+    tensor: FactorTensor, layout: Layout, windows: Mapping[str, PlacedDim]
+) -> tuple[PlacedDim, ...]:
+    """Free dims of a form, some factors replaced by windows of themselves."""
+    shape = geometry(tensor, layout)
+    dims = [PlacedDim(factor=CHUNK, size=shape.chunks)] if shape.chunks > 1 else []
+    dims += [
+        windows.get(f.name, PlacedDim(factor=f.name, size=f.size)) for f in shape.free
+    ]
+    return tuple(dims)
+
+
+def buffer_shape(partitions: int, dims: Sequence[PlacedDim]) -> tuple[int, ...]:
+    """Shape of an on-chip buffer: at least two dims."""
+    return (partitions, *(d.size for d in dims)) if dims else (partitions, 1)
+
+
+def view(place: Placement, access: Access, box: Box) -> View:
+    """The view of an operand for a box."""
+    return _hbm_view(place, access, box) if place.layout is None else _chip_view(place, access, box)
+
+
+def _position(index: FactorIndex, box: Box) -> Index:
+    """Positions along a free factor."""
+    if index.digit is None:
+        return Index(start=Affine(const=index.offset), size=1)
+    r = box.ranges[index.digit]
+    return Index(start=r.start * index.step + index.offset, size=r.size, step=index.step)
+
+
+def _chip_view(place: Placement, access: Access, box: Box) -> View:
+    by_factor = dict(
+        zip((f.name for f in place.tensor.factors), access.index, strict=True)
+    )
+    assert place.layout is not None
+    indices = [Index(size=box.partitions)]
+    dim_of: dict[str, int] = {}
+    for k, dim in enumerate(place.dims, 1):
+        if dim.factor == CHUNK:
+            outer = by_factor[place.layout.partition[0]]
+            start = box.chunk + outer.offset // place.layout.block
+            indices.append(Index(start=start + dim.base * -1, size=box.chunks))
+            dim_of[CHUNK] = k
+            continue
+        index = by_factor[dim.factor]
+        found = _position(index, box)
+        indices.append(
+            Index(start=found.start + dim.base * -1, size=found.size, step=found.step)
+        )
+        if index.digit is not None:
+            dim_of[index.digit] = k
+    shape = place.buffer.shape
+    if not place.dims:
+        indices.append(Index(size=1))
+    dims: list[Kept | Repeat] = [Kept(dim=0)]
+    sizes = {CHUNK: box.chunks} | {d: box.ranges[d].size for d in box.order if d != CHUNK}
+    for d in box.order:
+        if sizes[d] > 1:
+            dims.append(Kept(dim=dim_of[d]) if d in dim_of else Repeat(size=sizes[d]))
+    if len(dims) == 1:
+        dims.append(Kept(dim=len(shape) - 1))
+    return View(
+        buffer=place.buffer.name, shape=shape, index=tuple(indices), dims=tuple(dims)
+    )
+
+
+def _hbm_view(place: Placement, access: Access, box: Box) -> View:
+    """HBM is indexed factor by factor; the outermost partition factor splits into chunk and row."""
+    shape: list[int] = []
+    indices: list[Index] = []
+    dim_of: dict[str, int] = {}
+    outer = box.run.digits[0] if box.run.digits else None
+    for factor, index in zip(place.tensor.factors, access.index, strict=True):
+        if index.digit is not None and index.digit == outer:
+            _split_outer(shape, indices, dim_of, factor.size, index, box)
+            continue
+        if index.digit is not None and index.digit in box.run.digits:
+            size = factor.size
+            found = Index(start=Affine(const=index.offset), size=size, step=index.step)
+        else:
+            found = _position(index, box)
+        if index.digit is not None:
+            dim_of[index.digit] = len(shape)
+        shape.append(factor.size)
+        indices.append(found)
+    if not shape:
+        return View(
+            buffer=place.buffer.name,
+            shape=place.buffer.shape,
+            index=tuple(Index(size=1) for _ in place.buffer.shape),
+            dims=tuple(Kept(dim=k) for k in range(len(place.buffer.shape))),
+        )
+    dims: list[Kept | Repeat] = []
+    for d in (*box.run.digits, *box.order):
+        size = indices[dim_of[d]].size if d in dim_of else _digit_size(d, box)
+        if size > 1:
+            dims.append(Kept(dim=dim_of[d]) if d in dim_of else Repeat(size=size))
+    if not dims:
+        dims.append(Kept(dim=len(shape) - 1))
+    return View(
+        buffer=place.buffer.name, shape=tuple(shape), index=tuple(indices), dims=tuple(dims)
+    )
+
+
+def _digit_size(digit: str, box: Box) -> int:
+    if digit == CHUNK:
+        return box.chunks
+    return box.ranges[digit].size if digit in box.ranges else 1
+
+
+def _split_outer(  # noqa: PLR0913, PLR0917
+    shape: list[int],
+    indices: list[Index],
+    dim_of: dict[str, int],
+    size: int,
+    index: FactorIndex,
+    box: Box,
+) -> None:
+    block = box.run.block
+    assert index.digit is not None
+    if box.chunks > 1:
+        assert size % block == 0
+        assert index.offset % block == 0
+        dim_of[CHUNK] = len(shape)
+        shape.append(size // block)
+        indices.append(Index(start=box.chunk + index.offset // block, size=box.chunks))
+        dim_of[index.digit] = len(shape)
+        shape.append(block)
+        indices.append(Index(size=box.rows))
+        return
+    dim_of[index.digit] = len(shape)
+    shape.append(size)
+    start = box.chunk * (block * index.step) + index.offset
+    indices.append(Index(start=start, size=box.rows, step=index.step))
+
+
+def pieces(size: int, run: Run) -> list[tuple[int, int, int]]:
+    """(first chunk, chunks, rows) of a blocked digit: full chunks, then the remainder."""
+    if not run.digits:
+        return [(0, 1, 1)]
+    full, rest = divmod(size, run.block)
+    found = [(0, full, run.block)] if full else []
+    return found + ([(full, 1, rest)] if rest else [])
+
+
+def layout_run(tensor: FactorTensor, layout: Layout) -> Run:
+    """The run of an op whose digits are the tensor's own factors."""
+    inner = math.prod(tensor.factor(n).size for n in layout.partition[1:])
+    if not layout.partition:
+        return Run(partitions=layout.replicas)
+    return Run(digits=layout.partition, block=layout.block, partitions=layout.block * inner)

@@ -1,0 +1,7 @@
+"""Explanation of a plan."""
+
+from __future__ import annotations
+
+from nkigen_cp.report.text import explain_text
+
+__all__ = ["explain_text"]

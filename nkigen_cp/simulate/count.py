@@ -1,0 +1,93 @@
+"""What a kernel executes: instructions by kind and engine, and its HBM traffic in bytes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+from nkigen_cp.ir.nki.kernel import Instruction, Kernel, Loop, Statement, View
+from nkigen_cp.ir.nki.loops import iterations
+from nkigen_cp.ir.nki.table import INSTRUCTIONS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Executed instructions, loops multiplied out, and HBM traffic in bytes.
+
+    A DMA counts its elements times the larger itemsize of its two sides on every HBM side; a source
+    that broadcasts counts every byte it moves. ``compulsory_bytes`` is each input (bound ones too)
+    and output once.
+    """
+
+    instructions: int
+    by_kind: Mapping[str, int]
+    by_engine: Mapping[str, int]
+    hbm_read_bytes: int
+    hbm_written_bytes: int
+    compulsory_bytes: int
+
+    @property
+    def hbm_bytes(self) -> int:
+        return self.hbm_read_bytes + self.hbm_written_bytes
+
+    @property
+    def ratio(self) -> float:
+        """HBM bytes over compulsory bytes; 1 is the best possible."""
+        return self.hbm_bytes / self.compulsory_bytes if self.compulsory_bytes else 0.0
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Tally:
+    kernel: Kernel
+    kinds: Counter[str] = field(default_factory=Counter[str])
+    engines: Counter[str] = field(default_factory=Counter[str])
+    read_bytes: int = 0
+    written_bytes: int = 0
+
+    def body(self, statements: tuple[Statement, ...], env: Mapping[str, int], times: int) -> None:
+        for statement in statements:
+            if isinstance(statement, Loop):
+                for inner, repeats in iterations(statement, env):
+                    self.body(statement.body, inner, times * repeats)
+            elif isinstance(statement, Instruction):
+                self.instruction(statement, times)
+
+    def instruction(self, instruction: Instruction, times: int) -> None:
+        self.kinds[instruction.kind] += times
+        self.engines[instruction.engine] += times
+        if instruction.engine != "dma":
+            return
+        buffers = self.kernel.buffers
+        views = {n: v for n, v in instruction.args.items() if isinstance(v, View)}
+        item_bytes = max(buffers[v.buffer].dtype.size_bytes for v in views.values())
+        for parameter in INSTRUCTIONS[instruction.kind].parameters:
+            view = views.get(parameter.name)
+            if view is None or buffers[view.buffer].memory.on_chip:
+                continue
+            moved = times * prod(view.result_shape) * item_bytes
+            if parameter.role.writes:
+                self.written_bytes += moved
+            else:
+                self.read_bytes += moved
+
+
+def count(kernel: Kernel) -> Counts:
+    """Count what one execution of ``kernel`` does; no data is needed."""
+    tally = _Tally(kernel=kernel)
+    tally.body(kernel.body, {}, 1)
+    crossing = (
+        *kernel.inputs,
+        *kernel.bound_inputs,
+        *kernel.outputs,
+        *kernel.mutated_outputs,
+    )
+    return Counts(
+        instructions=tally.kinds.total(),
+        by_kind=dict(sorted(tally.kinds.items())),
+        by_engine=dict(sorted(tally.engines.items())),
+        hbm_read_bytes=tally.read_bytes,
+        hbm_written_bytes=tally.written_bytes,
+        compulsory_bytes=sum(kernel.buffers[name].size_bytes for name in crossing),
+    )

@@ -1,0 +1,62 @@
+"""What the solver chooses among: candidates for ops, moves between forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nkigen_cp.ir.factor.program import Program
+from nkigen_cp.solver.layout import Layout
+from nkigen_cp.solver.plan import Spec
+from nkigen_cp.targets.target import Target
+
+ENGINES = ("tensor", "vector", "scalar", "gpsimd", "dma")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A tensor in a layout; ``slot`` is the parameter it feeds or comes from. None: in HBM."""
+
+    slot: str
+    tensor: str
+    layout: Layout | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One way to execute a set of ops as one step, at the position of its last op."""
+
+    ops: tuple[str, ...]
+    spec: Spec
+    needs: tuple[Need, ...]
+    makes: tuple[Need, ...]
+    busy_ns: Mapping[str, int]
+    sbuf_bytes: int = 0
+    psum_banks: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One way to obtain a tensor in a layout from another form of it (None: from HBM)."""
+
+    tensor: str
+    source: Layout | None
+    target: Layout
+    spec: Spec
+    busy_ns: Mapping[str, int]
+    sbuf_bytes: int = 0
+    psum_banks: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What candidate generation needs to know."""
+
+    program: Program
+    target: Target
+    in_hbm: frozenset[str] = field(default_factory=frozenset[str])  # inputs and bound constants
+
+
+def rounded(busy: Mapping[str, float]) -> dict[str, int]:
+    """Engine times in whole nanoseconds, engines in canonical order, zeros dropped."""
+    return {e: round(busy[e]) for e in ENGINES if busy.get(e, 0) > 0}

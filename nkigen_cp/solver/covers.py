@@ -1,0 +1,324 @@
+"""Instruction cover: which single instructions compute which ops, from a table of templates.
+
+A template is a chain of stages from the innermost op to the root. Every stage says what kind of op
+it takes and which of the instruction's parameters it fills. The intermediate results of a chain
+never materialise, so each must have the next op as its only reader.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorOp, Program
+from nkigen_cp.ir.tensor.graph import Immediate
+from nkigen_cp.ir.tensor.table import OPS, Family
+from nkigen_cp.solver.plan import Cover, Slot, Value
+
+ARITHMETIC = ("add", "subtract", "multiply", "maximum", "minimum")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One op of a chain. ``takes`` is "alu", "activation" or "copy"; ``operand`` the parameter its
+    second input fills, which is a "scalar" (immediate or column) or a "tensor"."""
+
+    takes: str
+    operator: str = ""
+    only: tuple[str, ...] = ()
+    operand: str = ""
+    operand_is: str = ""
+    operand_dtypes: tuple[str, ...] = ()
+    reverse: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """One instruction as a chain of stages; ``narrow_only`` needs a result of at most 16 bits."""
+
+    instruction: str
+    stages: tuple[Stage, ...]
+    data: str = "data"
+    engines: tuple[str, ...] = ("vector",)
+    fixed: tuple[tuple[str, Value], ...] = ()
+    narrow_only: bool = False
+
+
+_F32 = ("float32",)
+_OP0 = Stage(
+    takes="alu",
+    operator="op0",
+    only=ARITHMETIC,
+    operand="operand0",
+    operand_is="scalar",
+    operand_dtypes=_F32,
+    reverse="reverse0",
+)
+_OP1 = replace(_OP0, operator="op1", operand="operand1", reverse="reverse1")
+_TENSOR1 = replace(_OP1, operand_is="tensor", operand_dtypes=())
+_SCALE = Stage(
+    takes="alu", only=("multiply",), operand="scale", operand_is="scalar", operand_dtypes=_F32
+)
+_BIAS = Stage(takes="alu", only=("add",), operand="bias", operand_is="scalar")
+_EXACT_ACT = (
+    "exp", "log", "sqrt", "rsqrt", "square", "abs", "tanh", "relu", "sigmoid", "silu", "gelu",
+    "gelu_apprx_tanh",
+)  # fmt: skip
+_ACT = Stage(takes="activation", operator="op", only=_EXACT_ACT)
+_RECIPROCAL = Stage(takes="activation", only=("reciprocal",))
+_MUL = replace(_OP0, only=("multiply",), reverse="")
+_ADD = replace(_OP0, only=("add",), reverse="")
+
+TEMPLATES: tuple[Template, ...] = (
+    Template(
+        instruction="tensor_tensor",
+        data="data1",
+        stages=(
+            Stage(
+                takes="alu", operator="op", only=ARITHMETIC, operand="data2", operand_is="tensor"
+            ),
+        ),
+        engines=("vector", "gpsimd"),
+    ),
+    Template(instruction="tensor_scalar", stages=(_OP0,)),
+    Template(instruction="tensor_scalar", stages=(_OP0, _OP1)),
+    Template(instruction="tensor_scalar", stages=(_MUL,), engines=("scalar",)),
+    Template(instruction="tensor_scalar", stages=(_ADD,), engines=("scalar",)),
+    Template(
+        instruction="tensor_scalar",
+        stages=(_MUL, replace(_ADD, operator="op1", operand="operand1")),
+        engines=("scalar",),
+    ),
+    Template(
+        instruction="scalar_tensor_tensor",
+        stages=(replace(_OP0, operand_dtypes=()), _TENSOR1),
+    ),
+    Template(instruction="activation", stages=(_ACT,), engines=("scalar",)),
+    Template(instruction="activation", stages=(_SCALE, _ACT), engines=("scalar",)),
+    Template(instruction="activation", stages=(_BIAS, _ACT), engines=("scalar",)),
+    Template(instruction="activation", stages=(_SCALE, _BIAS, _ACT), engines=("scalar",)),
+    Template(instruction="reciprocal", stages=(_RECIPROCAL,)),
+    Template(
+        instruction="activation",
+        stages=(replace(_RECIPROCAL, operator="op"),),
+        engines=("scalar",),
+        narrow_only=True,
+    ),
+    Template(
+        instruction="tensor_copy",
+        data="src",
+        stages=(Stage(takes="copy"),),
+        engines=("vector", "scalar", "gpsimd"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Partial:
+    """A chain matched from the root down to some stage; accesses are in the root's digits."""
+
+    ops: tuple[str, ...]
+    data: Access
+    reads: tuple[Slot, ...]
+    params: tuple[tuple[str, Value], ...]
+    internal: tuple[str, ...]
+
+
+def covers_of(program: Program, op: FactorOp) -> list[Cover]:
+    """Every cover whose root is ``op``; contractions and moves have none of their own here."""
+    family = OPS[op.kind].family
+    if family is Family.REDUCE:
+        return _reductions(program, op)
+    if family not in (Family.ELEMENTWISE, Family.COPY):
+        return []
+    return [c for t in TEMPLATES for c in _match(program, op, t)]
+
+
+def _match(program: Program, op: FactorOp, template: Template) -> list[Cover]:
+    result = program.tensors[op.output.tensor]
+    if template.narrow_only and result.dtype.size_bytes > 2:
+        return []
+    partials = _stage(program, op, None, template.stages[-1])
+    for stage in reversed(template.stages[:-1]):
+        deeper: list[_Partial] = []
+        for partial in partials:
+            found = inner_producer(program, partial.data)
+            if found is not None:
+                deeper += [
+                    _join(partial, p, partial.data.tensor)
+                    for p in _stage(program, found.op, found.rename, stage)
+                ]
+        partials = deeper
+    return [
+        Cover(
+            instruction=template.instruction,
+            ops=p.ops,
+            reads=(Slot(name=template.data, access=p.data), *p.reads),
+            writes=(Slot(name="dst", access=op.output),),
+            params=dict((*template.fixed, *p.params)),
+            engines=template.engines,
+            internal=p.internal,
+        )
+        for p in partials
+    ]
+
+
+def _join(outer: _Partial, inner: _Partial, tensor: str) -> _Partial:
+    return _Partial(
+        ops=(*inner.ops, *outer.ops),
+        data=inner.data,
+        reads=(*inner.reads, *outer.reads),
+        params=(*inner.params, *outer.params),
+        internal=(*inner.internal, *outer.internal, tensor),
+    )
+
+
+def _stage(
+    program: Program, op: FactorOp, rename: dict[str, str] | None, stage: Stage
+) -> list[_Partial]:
+    row = OPS[op.kind]
+    operator = {"alu": row.alu, "activation": row.activation, "copy": op.kind}[stage.takes]
+    family = Family.COPY if stage.takes == "copy" else Family.ELEMENTWISE
+    if row.family is not family or operator is None or (stage.only and operator not in stage.only):
+        return []
+    named: tuple[tuple[str, Value], ...] = ((stage.operator, operator),) if stage.operator else ()
+    if stage.takes != "alu":
+        return [_single(op, rename, named)]
+    found: list[_Partial] = []
+    for main, other in ((0, 1), (1, 0)):
+        p = _binary(program, op, rename, stage, main, other, named)
+        if p is not None:
+            found.append(p)
+    return found
+
+
+def _single(
+    op: FactorOp, rename: dict[str, str] | None, named: tuple[tuple[str, Value], ...]
+) -> _Partial:
+    data = op.accesses[0]
+    return _Partial(
+        ops=(op.name,), data=renamed(data, rename), reads=(), params=named, internal=()
+    )
+
+
+def _binary(  # noqa: PLR0913, PLR0917
+    program: Program,
+    op: FactorOp,
+    rename: dict[str, str] | None,
+    stage: Stage,
+    main: int,
+    other: int,
+    named: tuple[tuple[str, Value], ...],
+) -> _Partial | None:
+    data, operand = op.inputs[main], op.inputs[other]
+    if isinstance(data, Immediate):
+        return None
+    reversed_ = main == 1 and not OPS[op.kind].commutative
+    if reversed_ and not stage.reverse:
+        return None
+    params = (*named, (stage.reverse, True)) if reversed_ else named
+    reads: tuple[Slot, ...] = ()
+    if isinstance(operand, Immediate):
+        if stage.operand_is != "scalar":
+            return None
+        params = (*params, (stage.operand, float(operand.value)))
+    else:
+        if stage.operand_dtypes:
+            name = program.tensors[operand.tensor].dtype.name
+            if name not in stage.operand_dtypes:
+                return None
+        column = stage.operand_is == "scalar"
+        if column and set(operand.digits) == {d.name for d in op.digits}:
+            return None
+        reads = (Slot(name=stage.operand, access=renamed(operand, rename), column=column),)
+    return _Partial(
+        ops=(op.name,), data=renamed(data, rename), reads=reads, params=params, internal=()
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inner:
+    """The only producer of an operand, with its digits renamed into the reader's."""
+
+    op: FactorOp
+    rename: dict[str, str]
+
+
+def inner_producer(program: Program, access: Access) -> Inner | None:
+    """The op that computes exactly what ``access`` reads and nobody else does, or None."""
+    writers = program.producers(access.tensor)
+    readers = [a for o in program.ops.values() for a in o.accesses if a.tensor == access.tensor]
+    if len(writers) != 1 or len(readers) != 1 or access.tensor in program.outputs:
+        return None
+    rename = align(writers[0].output, access)
+    if rename is None or set(rename) != {d.name for d in writers[0].digits if not d.reduced}:
+        return None
+    return Inner(op=writers[0], rename=rename)
+
+
+def align(written: Access, read: Access) -> dict[str, str] | None:
+    """Digits of the writer -> digits of the reader, if both address the tensor alike."""
+    rename: dict[str, str] = {}
+    for w, r in zip(written.index, read.index, strict=True):
+        if (w.offset, w.step) != (r.offset, r.step) or (w.digit is None) != (r.digit is None):
+            return None
+        if w.digit is not None and r.digit is not None:
+            rename[w.digit] = r.digit
+    return rename
+
+
+def renamed(access: Access, rename: dict[str, str] | None) -> Access:
+    """The access with its digits renamed; None leaves it as it is."""
+    if rename is None:
+        return access
+    index = tuple(
+        i
+        if i.digit is None
+        else FactorIndex(digit=rename.get(i.digit, i.digit), offset=i.offset, step=i.step)
+        for i in access.index
+    )
+    return Access(tensor=access.tensor, index=index)
+
+
+def _reductions(program: Program, op: FactorOp) -> list[Cover]:
+    data = op.accesses[0]
+    reduced = tuple(d.name for d in op.digits if d.reduced)
+    plain = Cover(
+        instruction="tensor_reduce",
+        ops=(op.name,),
+        reads=(Slot(name="data", access=data),),
+        writes=(Slot(name="dst", access=op.output),),
+        params={"op": OPS[op.kind].alu or "add"},
+        engines=("vector",),
+        reduced=reduced,
+    )
+    return [plain, *_accumulating(program, op, reduced)]
+
+
+def _accumulating(program: Program, op: FactorOp, reduced: tuple[str, ...]) -> list[Cover]:
+    """Activations whose accumulator yields the sum of what they write."""
+    data = op.accesses[0]
+    writers = program.producers(data.tensor)
+    if op.kind != "sum" or len(writers) != 1:
+        return []
+    rename = align(writers[0].output, data)
+    if rename is None or set(rename) != {d.name for d in writers[0].digits}:
+        return []
+    sole = len(program.consumers(data.tensor)) == 1 and data.tensor not in program.outputs
+    found: list[Cover] = []
+    for cover in covers_of(program, writers[0]):
+        if cover.instruction != "activation":
+            continue
+        reads = tuple(replace(s, access=renamed(s.access, rename)) for s in cover.reads)
+        dst = Slot(name="dst", access=data)
+        found.append(
+            replace(
+                cover,
+                ops=(*cover.ops, op.name),
+                reads=reads,
+                writes=(dst, Slot(name="reduce_res", access=op.output, column=True)),
+                params={**cover.params, "reduce_op": "add", "reduce_cmd": "reset_reduce"},
+                internal=(*cover.internal, data.tensor) if sole else cover.internal,
+                reduced=reduced,
+            )
+        )
+    return found

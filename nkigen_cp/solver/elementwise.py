@@ -1,0 +1,135 @@
+"""Candidates of covers outside contractions: partition run, loops, engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nkigen_cp.ir.factor.program import FactorOp, Program
+from nkigen_cp.ir.nki.kernel import Memory
+from nkigen_cp.solver.boxes import (
+    CHUNK,
+    Held,
+    box_busy_ns,
+    box_order,
+    form_extents,
+    needs_loops,
+    runs,
+    whole_box,
+)
+from nkigen_cp.solver.candidates import Candidate, Context, Need, rounded
+from nkigen_cp.solver.covers import covers_of
+from nkigen_cp.solver.layout import Layout, Run, operand_layout, partition_bytes
+from nkigen_cp.solver.plan import Cover, Elementwise, Slot
+from nkigen_cp.targets.target import Target
+
+
+def elementwise_candidates(context: Context, op: FactorOp) -> list[Candidate]:
+    """All candidates rooted at ``op`` that are one elementwise or reducing instruction."""
+    found: list[Candidate] = []
+    for cover in covers_of(context.program, op):
+        for run in runs(op, context.target):
+            found += _with_run(context, cover, run)
+    return found
+
+
+def able_engines(target: Target, cover: Cover) -> list[str]:
+    """Engines of the cover whose ALU has all of its operators."""
+    operators = [v for k, v in cover.params.items() if k in ("op", "op0", "op1")]
+    if cover.instruction == "activation":
+        return list(cover.engines)
+    return [e for e in cover.engines if all(o in target.alu_ops[e] for o in operators)]
+
+
+def slot_layouts(program: Program, cover: Cover, run: Run) -> dict[str, Layout] | None:
+    """Layout of every slot for a run, or None if some operand cannot be read so."""
+    layouts: dict[str, Layout] = {}
+    for slot in (*cover.reads, *cover.writes):
+        layout = operand_layout(program.tensors[slot.access.tensor], slot.access, run)
+        if layout is None:
+            return None
+        layouts[slot.name] = layout
+    for slot in cover.writes:
+        if run.digits and not layouts[slot.name].partition:
+            return None
+    return layouts
+
+
+def column_loops(program: Program, cover: Cover, run: Run, order: tuple[str, ...]) -> set[str]:
+    """Free digits along which a column operand varies, so that each needs its own instruction."""
+    root = program.ops[cover.root]
+    looped: set[str] = set()
+    for slot in (*cover.reads, *cover.writes):
+        if slot.column:
+            looped |= {d for d in slot.access.digits if d in order}
+            along_run = any(d in slot.access.digits for d in run.digits)
+            if run.digits and root.size(run.digits[0]) > run.block and along_run:
+                looped.add(CHUNK)
+    if cover.instruction == "activation" and cover.reduced:
+        looped |= {CHUNK} if run.digits and root.size(run.digits[0]) > run.block else set()
+    return looped
+
+
+def held_slots(
+    context: Context, cover: Cover, run: Run, layouts: dict[str, Layout], order: tuple[str, ...]
+) -> list[Held]:
+    """Every slot as held in SBUF in its layout."""
+    return [_held(context.program, s, run, layouts[s.name], order) for s in _slots(cover)]
+
+
+def _slots(cover: Cover) -> tuple[Slot, ...]:
+    return (*cover.reads, *cover.writes)
+
+
+def _held(program: Program, slot: Slot, run: Run, layout: Layout, order: tuple[str, ...]) -> Held:
+    tensor = program.tensors[slot.access.tensor]
+    strides = form_extents(tensor, layout, slot.access, run, order)
+    return Held(slot=slot, tensor=tensor, memory=Memory.SBUF, strides=strides)
+
+
+def _with_run(context: Context, cover: Cover, run: Run) -> list[Candidate]:
+    program, target = context.program, context.target
+    layouts = slot_layouts(program, cover, run)
+    if layouts is None:
+        return []
+    root = program.ops[cover.root]
+    order = box_order(program, cover, run)
+    columns = column_loops(program, cover, run, order)
+    if columns & set(cover.reduced):
+        return []
+    looped = tuple(d for d in order if d in columns)
+    held = held_slots(context, cover, run, layouts, order)
+    boxes = whole_box(root, run, order, looped)
+    extra = needs_loops(held, boxes[0], target.access_free_dims_max)
+    if set(extra) & set(cover.reduced):
+        return []
+    looped = tuple(d for d in order if d in looped or d in extra)
+    boxes = [replace(b, looped=looped) for b in boxes]
+    scratch = sum(
+        partition_bytes(program.tensors[s.access.tensor], layouts[s.name])
+        for s in cover.writes
+        if s.access.tensor in cover.internal
+    )
+    found: list[Candidate] = []
+    for engine in able_engines(target, cover):
+        busy = sum(box_busy_ns(target, cover, engine, held, b)[0] for b in boxes)
+        found.append(
+            Candidate(
+                ops=cover.ops,
+                spec=Elementwise(cover=cover, run=run, loops=looped, engine=engine),
+                needs=_needs(cover.reads, layouts, ()),
+                makes=_needs(cover.writes, layouts, cover.internal),
+                busy_ns=rounded({engine: busy}),
+                sbuf_bytes=scratch,
+            )
+        )
+    return found
+
+
+def _needs(
+    slots: tuple[Slot, ...], layouts: dict[str, Layout], internal: tuple[str, ...]
+) -> tuple[Need, ...]:
+    return tuple(
+        Need(slot=s.name, tensor=s.access.tensor, layout=layouts[s.name])
+        for s in slots
+        if s.access.tensor not in internal
+    )

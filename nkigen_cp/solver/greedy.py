@@ -1,0 +1,200 @@
+"""A first plan in milliseconds: op by op, the candidate that is cheapest from where things lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nkigen_cp.errors import Infeasible
+from nkigen_cp.solver.candidates import Candidate, Move
+from nkigen_cp.solver.decisions import Decisions
+from nkigen_cp.solver.instance import Choice, Instance
+from nkigen_cp.solver.layout import Layout
+
+UNREACHABLE = 10**12
+
+
+@dataclass(slots=True)
+class _Held:
+    """What exists so far: forms, the moves and spills that made them."""
+
+    kept: dict[str, list[Layout]] = field(default_factory=dict[str, list[Layout]])
+    native: dict[str, Layout] = field(default_factory=dict[str, Layout])
+    moved: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    spilled: dict[str, list[Layout]] = field(default_factory=dict[str, list[Layout]])
+    written: list[str] = field(default_factory=list[str])  # HBM by their producer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Route:
+    """Moves (indices) that bring a tensor into a layout, and whether it is spilled first."""
+
+    cost_ns: int
+    moves: tuple[int, ...] = ()
+    forms: tuple[Layout, ...] = ()
+    spill: bool = False
+
+
+def greedy(instance: Instance) -> Decisions:
+    """A complete assignment, cheapest first; memory is not looked at.
+
+    Raises:
+        Infeasible: some operand can be brought into no layout that any candidate reads.
+    """
+    picked = _pick(instance)
+    held = _Held()
+    for name in instance.order:
+        for i in picked:
+            candidate = instance.candidates[i]
+            if candidate.ops[-1] != name:
+                continue
+            for need in candidate.needs:
+                _acquire(instance, held, need.tensor, need.layout)
+            _make(held, candidate)
+    return Decisions(
+        chosen=tuple(sorted(picked)),
+        moved={t: tuple(sorted(m)) for t, m in sorted(held.moved.items())},
+        kept={t: tuple(k) for t, k in sorted(held.kept.items())},
+        spilled={t: tuple(s) for t, s in sorted(held.spilled.items())},
+        visiting=(),
+    )
+
+
+def _make(held: _Held, candidate: Candidate) -> None:
+    for make in candidate.makes:
+        if make.layout is None:
+            held.written.append(make.tensor)
+        else:
+            held.native[make.tensor] = make.layout
+            kept = held.kept.setdefault(make.tensor, [])
+            if make.layout not in kept:
+                kept.append(make.layout)
+
+
+def _pick(instance: Instance) -> list[int]:
+    held = _Held()
+    covered: set[str] = set()
+    picked: list[int] = []
+    by_first: dict[str, list[int]] = {}
+    for i, c in enumerate(instance.candidates):
+        first = min(c.ops, key=instance.position)
+        by_first.setdefault(first, []).append(i)
+    for name in instance.order:
+        if name in covered:
+            continue
+        best = min(
+            (i for i in by_first.get(name, ()) if not covered & set(instance.candidates[i].ops)),
+            key=lambda i: (_score(instance, held, instance.candidates[i]), i),
+            default=None,
+        )
+        if best is None or _score(instance, held, instance.candidates[best]) >= UNREACHABLE:
+            op = instance.program.ops.get(name)
+            where = op.where() if op else ""
+            raise Infeasible(f"op {name!r}{where}: its operands fit no layout it can read")
+        candidate = instance.candidates[best]
+        for need in candidate.needs:
+            _acquire(instance, held, need.tensor, need.layout, optional=True)
+        _make(held, candidate)
+        covered |= set(candidate.ops)
+        picked.append(best)
+    return picked
+
+
+def _score(instance: Instance, held: _Held, candidate: Candidate) -> float:
+    cost = sum(candidate.busy_ns.values())
+    for need in candidate.needs:
+        cost += route(instance, held, need.tensor, need.layout).cost_ns
+    for make in candidate.makes:
+        fixed = held.native.get(make.tensor)
+        if fixed is not None and fixed != make.layout:
+            return UNREACHABLE
+    return cost / len(candidate.ops) if cost < UNREACHABLE else UNREACHABLE
+
+
+def route(instance: Instance, held: _Held, tensor: str, layout: Layout | None) -> _Route:
+    """The cheapest way to have the tensor in the layout, given what is held."""
+    choice = instance.choices[tensor]
+    backed = choice.in_hbm or tensor in instance.generated or tensor in held.written
+    if layout is None:
+        if choice.in_hbm or tensor in held.written or tensor in held.spilled:
+            return _Route(cost_ns=0)
+        spill = _spill_ns(choice, held)
+        return _Route(cost_ns=spill, spill=True) if spill < UNREACHABLE else _far()
+    if layout in held.kept.get(tensor, ()):
+        return _Route(cost_ns=0)
+    routes = _arrivals(choice, held, layout, loads=backed or tensor in held.spilled, extra=0)
+    if not backed and tensor not in held.spilled:
+        routes += _arrivals(choice, held, layout, loads=True, extra=_spill_ns(choice, held))
+    return min(routes, key=lambda r: (r.cost_ns, r.moves), default=_far())
+
+
+def _far() -> _Route:
+    return _Route(cost_ns=UNREACHABLE)
+
+
+def _spill_ns(choice: Choice, held: _Held) -> int:
+    native = held.native.get(choice.tensor.name)
+    return choice.spills.get(native, UNREACHABLE) if native is not None else UNREACHABLE
+
+
+def _arrivals(
+    choice: Choice, held: _Held, layout: Layout, *, loads: bool, extra: int
+) -> list[_Route]:
+    """Routes of one move, or of a load and one move."""
+    spill = extra > 0
+    kept: Sequence[Layout] = held.kept.get(choice.tensor.name, ())
+    native = held.native.get(choice.tensor.name)
+    primary = {native} | _loaded(choice, held)
+    found: list[_Route] = []
+    direct: Mapping[Layout, tuple[int, Move]] = _loads(choice)
+    for j, move in enumerate(choice.moves):
+        if move.target != layout:
+            continue
+        cost = extra + sum(move.busy_ns.values())
+        if move.source is None:
+            if loads:
+                found.append(_Route(cost_ns=cost, moves=(j,), forms=(layout,), spill=spill))
+        elif move.source in kept and move.source in primary and not spill:
+            found.append(_Route(cost_ns=cost, moves=(j,), forms=(layout,)))
+        elif loads and move.source in direct:
+            first, load = direct[move.source]
+            total = cost + sum(load.busy_ns.values())
+            forms = (move.source, layout)
+            found.append(_Route(cost_ns=total, moves=(first, j), forms=forms, spill=spill))
+    return found
+
+
+def _loads(choice: Choice) -> dict[Layout, tuple[int, Move]]:
+    found: dict[Layout, tuple[int, Move]] = {}
+    for j, m in enumerate(choice.moves):
+        if m.source is None:
+            found.setdefault(m.target, (j, m))
+    return found
+
+
+def _loaded(choice: Choice, held: _Held) -> set[Layout]:
+    moves = [choice.moves[j] for j in held.moved.get(choice.tensor.name, ())]
+    return {m.target for m in moves if m.source is None}
+
+
+def _acquire(
+    instance: Instance,
+    held: _Held,
+    tensor: str,
+    layout: Layout | None,
+    *,
+    optional: bool = False,
+) -> None:
+    found = route(instance, held, tensor, layout)
+    if found.cost_ns >= UNREACHABLE:
+        if optional:
+            return
+        raise Infeasible(f"tensor {tensor!r} cannot be brought into layout {layout}")
+    if found.spill:
+        held.spilled.setdefault(tensor, []).append(held.native[tensor])
+    for j in found.moves:
+        if j not in held.moved.setdefault(tensor, []):
+            held.moved[tensor].append(j)
+    for x in found.forms:
+        if x not in held.kept.setdefault(tensor, []):
+            held.kept[tensor].append(x)

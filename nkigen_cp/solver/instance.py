@@ -1,0 +1,303 @@
+"""The instance: everything there is to choose, as data, before any model exists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from nkigen_cp.errors import Infeasible
+from nkigen_cp.ir.factor.program import FactorOp, FactorTensor, Program
+from nkigen_cp.ir.tensor.table import OPS, Family
+from nkigen_cp.solver.boxes import runs
+from nkigen_cp.solver.candidates import Candidate, Context, Move, Need, rounded
+from nkigen_cp.solver.constants import recognise
+from nkigen_cp.solver.contract import contract_candidates
+from nkigen_cp.solver.elementwise import elementwise_candidates
+from nkigen_cp.solver.layout import Layout, partition_bytes
+from nkigen_cp.solver.moves import (
+    generate_moves,
+    identity_store,
+    load_moves,
+    replicate_moves,
+    store_busy_ns,
+    transpose_moves,
+)
+from nkigen_cp.solver.order import execution_order
+from nkigen_cp.solver.plan import Generate, Reinterpret, Store
+from nkigen_cp.targets.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One tensor's possible forms. ``sizes`` per layout are bytes per partition."""
+
+    tensor: FactorTensor
+    in_hbm: bool
+    layouts: tuple[Layout, ...]
+    sizes: Mapping[Layout, int]
+    moves: tuple[Move, ...]
+    spills: Mapping[Layout, int]  # DMA ns to store the form to HBM; empty for HBM tensors
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """Ops in execution order, their candidates, and every tensor's possible forms."""
+
+    program: Program
+    target: Target
+    order: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    choices: Mapping[str, Choice]
+    stored: tuple[str, ...]
+    generated: Mapping[str, Generate]
+
+    def position(self, op: str) -> int:
+        return self.order.index(op)
+
+
+def planned(program: Program) -> Program:
+    """The program as plans see it: copies into outputs have become stores."""
+    return _stores(program)[0]
+
+
+def build_instance(program: Program, target: Target) -> Instance:
+    """All candidates and moves of a program on a target.
+
+    Raises:
+        Infeasible: an op has no candidate at all; names it and the user's line.
+    """
+    generated = {n: g for n, a in program.constants.items() if (g := recognise(program, n, a))}
+    in_hbm = frozenset(
+        {*program.inputs, *(n for n in program.constants if n not in generated)}
+    )
+    context = Context(program=program, target=target, in_hbm=in_hbm)
+    program, stores = _stores(program)
+    context = replace(context, program=program)
+    candidates: list[Candidate] = []
+    for op in program.ops.values():
+        found = _candidates(context, op)
+        if not found and not any(op.name in c.ops for c in candidates):
+            raise Infeasible(
+                f"op {op.name!r} ({op.kind}){op.where()}: no instruction of {target.name} "
+                f"covers it with any axis on the partitions"
+            )
+        candidates += found
+    universe = _universe(program, candidates)
+    for store in stores:
+        candidates += _store_candidates(context, store, universe)
+    kept = tuple(_undominated(candidates))
+    touched = {n.tensor for c in kept for n in (*c.needs, *c.makes)}
+    choices = {
+        t: _choice(context, program.tensors[t], kept, generated)
+        for t in program.tensors
+        if t in touched
+    }
+    return Instance(
+        program=program,
+        target=target,
+        order=execution_order(program, kept, [s.op for s in stores]),
+        candidates=kept,
+        choices=choices,
+        stored=tuple(s.op for s in stores),
+        generated=generated,
+    )
+
+
+def _stores(program: Program) -> tuple[Program, list[Store]]:
+    """Output stores; copies from one HBM home into an output are stores themselves."""
+    ops = dict(program.ops)
+    stores: list[Store] = []
+    moved: set[str] = set()
+    for name, op in program.ops.items():
+        if op.kind == "copy" and op.output.tensor in program.outputs:
+            digits = {d.name: d.size for d in op.digits}
+            stores.append(
+                Store(source=op.accesses[0], target=op.output, digits=digits, op=name)
+            )
+            moved.add(op.output.tensor)
+            del ops[name]
+    for out in program.outputs:
+        opaque = any(o.kind == "reshape" and o.output.tensor == out for o in ops.values())
+        if out not in moved and not opaque:
+            stores.append(identity_store(program.tensors[out], f"store.{out}"))
+    return replace(program, ops=ops), stores
+
+
+def _candidates(context: Context, op: FactorOp) -> list[Candidate]:
+    family = OPS[op.kind].family
+    if family is Family.CONTRACT:
+        return contract_candidates(context, op)
+    if family is Family.RESHAPE:
+        source = context.program.tensors[op.accesses[0].tensor]
+        busy = 2.0 * source.size_bytes / context.target.hbm_bytes_per_ns
+        return [
+            Candidate(
+                ops=(op.name,),
+                spec=Reinterpret(op=op.name),
+                needs=(Need(slot="src", tensor=source.name, layout=None),),
+                makes=(Need(slot="dst", tensor=op.output.tensor, layout=None),),
+                busy_ns=rounded({"dma": busy + context.target.dma.transfer_overhead_ns}),
+            )
+        ]
+    return elementwise_candidates(context, op)
+
+
+def _universe(program: Program, candidates: list[Candidate]) -> dict[str, list[Layout]]:
+    found: dict[str, list[Layout]] = {t: [] for t in program.tensors}
+    for c in candidates:
+        for need in (*c.needs, *c.makes):
+            if need.layout is not None and need.layout not in found[need.tensor]:
+                found[need.tensor].append(need.layout)
+    return found
+
+
+def natural_layouts(tensor: FactorTensor, target: Target) -> list[Layout]:
+    """Layouts of a tensor by itself: every run of its factors on the partitions, and the row."""
+    store = identity_store(tensor, "")
+    op = FactorOp(
+        name="",
+        kind="copy",
+        digits=(),
+        inputs=(),
+        output=store.source,
+    )
+    from nkigen_cp.ir.factor.program import Digit
+
+    op = replace(op, digits=tuple(Digit(name=f.name, size=f.size) for f in tensor.factors))
+    return [Layout(partition=r.digits, block=r.block) for r in runs(op, target)]
+
+
+def _store_candidates(
+    context: Context, store: Store, universe: dict[str, list[Layout]]
+) -> list[Candidate]:
+    tensor = context.program.tensors[store.source.tensor]
+    layouts = [*universe[tensor.name]]
+    layouts += [x for x in natural_layouts(tensor, context.target) if x not in layouts]
+    found = [
+        Candidate(
+            ops=(store.op,),
+            spec=store,
+            needs=(Need(slot="src", tensor=tensor.name, layout=x),),
+            makes=(),
+            busy_ns=rounded({"dma": store_busy_ns(context.target, tensor, x, store)}),
+        )
+        for x in layouts
+        if x.replicas == 1
+    ]
+    if tensor.name in context.in_hbm:
+        row = _hbm_row(tensor, store)
+        busy = _hbm_copy_ns(context.target, tensor, store, row)
+        found.append(
+            Candidate(
+                ops=(store.op,),
+                spec=store,
+                needs=(Need(slot="src", tensor=tensor.name, layout=None),),
+                makes=(),
+                busy_ns=rounded({"dma": busy}),
+            )
+        )
+    return found
+
+
+def _hbm_row(tensor: FactorTensor, store: Store) -> int:
+    """Elements contiguous on both HBM sides of a copy."""
+    row = 1
+    pairs = list(zip(reversed(tensor.factors), reversed(store.source.index), strict=True))
+    for target, (factor, source) in zip(reversed(store.target.index), pairs, strict=False):
+        if target.digit is None or target.digit != source.digit:
+            break
+        row *= store.digits[target.digit]
+        if store.digits[target.digit] != factor.size:
+            break
+    return row
+
+
+def _hbm_copy_ns(target: Target, tensor: FactorTensor, store: Store, row: int) -> float:
+    elements = 1
+    for size in store.digits.values():
+        elements *= size
+    descriptors = elements / row
+    each = max(
+        target.dma.min_descriptor_ns,
+        row * tensor.dtype.size_bytes / target.dma.bytes_per_ns_per_engine,
+    )
+    spread = min(target.dma.engines, descriptors)
+    return descriptors * each / spread + target.dma.transfer_overhead_ns
+
+
+def _choice(
+    context: Context,
+    tensor: FactorTensor,
+    candidates: tuple[Candidate, ...],
+    generated: Mapping[str, Generate],
+) -> Choice:
+    made = [m.layout for c in candidates for m in c.makes if m.tensor == tensor.name and m.layout]
+    needed = [n.layout for c in candidates for n in c.needs if n.tensor == tensor.name and n.layout]
+    in_hbm = tensor.name in context.in_hbm
+    layouts = list(dict.fromkeys([*made, *needed]))
+    sources = list(dict.fromkeys(made))
+    if in_hbm or not made:
+        sources = [x for x in natural_layouts(tensor, context.target) if x not in sources] + sources
+    row = Layout()
+    if any(x.replicas > 1 for x in layouts) and row not in layouts:
+        layouts.append(row)
+    layouts += [s for s in sources if s not in layouts]
+    moves: list[Move] = []
+    if tensor.name in generated:
+        for x in layouts:
+            moves += generate_moves(context, tensor, x, generated[tensor.name])
+    else:
+        for x in layouts:
+            moves += load_moves(context, tensor, x)
+            moves += replicate_moves(context, tensor, x)
+            for s in sources:
+                if x in needed:
+                    moves += transpose_moves(context, tensor, s, x)
+    spills: dict[Layout, int] = {}
+    if not in_hbm and tensor.name not in generated:
+        store = identity_store(tensor, "")
+        spills = {
+            x: round(store_busy_ns(context.target, tensor, x, store))
+            for x in dict.fromkeys(made)
+            if x.replicas == 1
+        }
+    return Choice(
+        tensor=tensor,
+        in_hbm=in_hbm,
+        layouts=tuple(layouts),
+        sizes={x: partition_bytes(tensor, x) for x in layouts},
+        moves=tuple(moves),
+        spills=spills,
+        producers=tuple(o.name for o in context.program.producers(tensor.name)),
+        consumers=tuple(
+            dict.fromkeys(c.ops[-1] for c in candidates for n in c.needs if n.tensor == tensor.name)
+        ),
+    )
+
+
+def _undominated(candidates: list[Candidate]) -> list[Candidate]:
+    """Drop what another candidate beats in every respect, the first of equals staying."""
+    groups: dict[object, list[Candidate]] = {}
+    for c in candidates:
+        groups.setdefault((c.ops, c.needs, c.makes), []).append(c)
+    kept: list[Candidate] = []
+    for group in groups.values():
+        for i, c in enumerate(group):
+            if not any(_beats(o, c, j < i) for j, o in enumerate(group) if j != i):
+                kept.append(c)
+    return kept
+
+
+def _beats(a: Candidate, b: Candidate, first: bool) -> bool:
+    engines = (*a.busy_ns, *b.busy_ns)
+    no_worse = (
+        all(a.busy_ns.get(e, 0) <= b.busy_ns.get(e, 0) for e in engines)
+        and a.sbuf_bytes <= b.sbuf_bytes
+    )
+    strictly = (
+        any(a.busy_ns.get(e, 0) < b.busy_ns.get(e, 0) for e in engines)
+        or a.sbuf_bytes < b.sbuf_bytes
+    )
+    return no_worse and (strictly or first)

@@ -1,0 +1,119 @@
+"""Layouts: which factors of a tensor lie on the partitions; all others lie in the free dimension.
+
+``partition`` lists factor names, outermost first. The outermost may be longer than fits: ``block``
+positions of it are on the partitions at once and the rest become chunks, the outermost free dim.
+``replicas`` above 1 means that the whole tensor is repeated on that many partitions.
+On chip a tensor is a buffer of shape (partitions, [chunks], remaining factors in row-major order).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from nkigen_cp.ir.factor.program import Access, Factor, FactorTensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Partition factors, the block of the outermost one, and replicas."""
+
+    partition: tuple[str, ...] = ()
+    block: int = 0
+    replicas: int = 1
+
+    def __str__(self) -> str:
+        if not self.partition:
+            return f"replicated x{self.replicas}" if self.replicas > 1 else "row"
+        return f"{'.'.join(self.partition)}/{self.block}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """The shape of a tensor in a layout. ``chunks`` counts blocks, the last may be partial."""
+
+    partitions: int
+    chunks: int
+    remainder: int  # positions of the outermost partition factor in the last, partial chunk
+    inner: int  # partitions per position of the outermost partition factor
+    free: tuple[Factor, ...]
+
+    @property
+    def free_elements(self) -> int:
+        return self.chunks * math.prod(f.size for f in self.free)
+
+
+def geometry(tensor: FactorTensor, layout: Layout) -> Geometry:
+    """Shape facts of ``tensor`` held in ``layout``."""
+    free = _free_order(tensor, layout)
+    if not layout.partition:
+        return Geometry(partitions=layout.replicas, chunks=1, remainder=0, inner=1, free=free)
+    outer = tensor.factor(layout.partition[0]).size
+    inner = math.prod(tensor.factor(n).size for n in layout.partition[1:])
+    return Geometry(
+        partitions=layout.block * inner,
+        chunks=-(-outer // layout.block),
+        remainder=outer % layout.block,
+        inner=inner,
+        free=free,
+    )
+
+
+def _free_order(tensor: FactorTensor, layout: Layout) -> tuple[Factor, ...]:
+    """Row-major, so that DMA rows stay long; but where the innermost factor lies on the partitions
+    rows are single elements anyway, and the longest factor goes innermost for the engines."""
+    free = [f for f in tensor.factors if f.name not in layout.partition]
+    if free and layout.partition and tensor.factors[-1].name in layout.partition:
+        longest = max(free, key=lambda f: f.size)
+        free.remove(longest)
+        free.append(longest)
+    return tuple(free)
+
+
+def partition_bytes(tensor: FactorTensor, layout: Layout) -> int:
+    """SBUF bytes per partition that the tensor occupies in the layout, in units of 4."""
+    size = geometry(tensor, layout).free_elements * tensor.dtype.size_bytes
+    return -(-size // 4) * 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Digits of an op on the partitions, outermost first, and the block of the outermost."""
+
+    digits: tuple[str, ...] = ()
+    block: int = 0
+    partitions: int = 1
+
+
+def operand_layout(tensor: FactorTensor, access: Access, run: Run) -> Layout | None:
+    """The layout in which an op with ``run`` on its partitions can read or write the operand.
+
+    None where no layout serves: only part of the run addresses the tensor, or a window does not
+    start on a block.
+    """
+    factors = {
+        i.digit: (f, i) for f, i in zip(tensor.factors, access.index, strict=True) if i.digit
+    }
+    found = [factors.get(d) for d in run.digits]
+    if not any(found):
+        return Layout(replicas=run.partitions)
+    if not all(found):
+        return None
+    pairs = [p for p in found if p is not None]
+    outer_factor, outer_index = pairs[0]
+    whole = all(
+        i.offset == 0 and i.step == 1 and f.size == n
+        for (f, i), n in zip(pairs[1:], _inner_sizes(tensor, pairs), strict=True)
+    )
+    if not whole or outer_index.step != 1 or outer_index.offset % run.block:
+        return None
+    if len(pairs) > 1 and run.partitions != run.block * math.prod(f.size for f, _ in pairs[1:]):
+        return None
+    block = min(run.block, outer_factor.size)
+    if block != run.block:
+        return None
+    return Layout(partition=tuple(f.name for f, _ in pairs), block=block)
+
+
+def _inner_sizes(tensor: FactorTensor, pairs: list[tuple[Factor, object]]) -> list[int]:
+    return [f.size for f, _ in pairs[1:]]

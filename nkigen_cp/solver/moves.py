@@ -1,0 +1,342 @@
+"""Moves between forms: loads, stores, transposes, replication, on-chip constants; and their cost."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+
+from nkigen_cp.ir.dtypes import FLOAT32, DType
+from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
+from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
+from nkigen_cp.ir.nki.kernel import Memory
+from nkigen_cp.solver.boxes import spans
+from nkigen_cp.solver.candidates import Context, Move, rounded
+from nkigen_cp.solver.layout import Geometry, Layout, geometry
+from nkigen_cp.solver.plan import Generate, Load, Replicate, Store, Tiled, Transpose
+from nkigen_cp.targets.target import Target
+
+
+def load_busy_ns(
+    target: Target, tensor: FactorTensor, layout: Layout, window: Mapping[str, int]
+) -> float:
+    """DMA time to bring a tensor into a layout, in windows (factor -> block) of it at a time."""
+    shape = geometry(tensor, layout)
+    row = _row_elements(tensor, layout, shape, window)
+    total = 0.0
+    for times, partitions, elements in _pieces(tensor, shape, layout, window):
+        total += times * _dma_ns(target, tensor.dtype, partitions, elements, row)
+    return total
+
+
+def _pieces(
+    tensor: FactorTensor, shape: Geometry, layout: Layout, window: Mapping[str, int]
+) -> list[tuple[int, int, int]]:
+    """(times, partitions, elements per partition) of the DMAs that move a whole tensor."""
+    found: list[tuple[int, int, int]] = []
+    free = {f.name: f.size for f in shape.free}
+    windows = [(1, 1)]
+    for name, block in window.items():
+        size = free.pop(name, None)
+        if size is None:
+            return _partition_windows(tensor, shape, layout, name, block)
+        windows = [(s.times, s.extent) for s in spans(size, block)]
+    rest = math.prod(free.values())
+    full = shape.chunks - (1 if shape.remainder else 0)
+    for times, extent in windows:
+        if full:
+            separate = full if shape.remainder else 1
+            found.append((times * separate, shape.partitions, extent * rest * full // separate))
+        if shape.remainder:
+            found.append((times, shape.remainder * shape.inner, extent * rest))
+    return found
+
+
+def _partition_windows(
+    tensor: FactorTensor, shape: Geometry, layout: Layout, name: str, block: int
+) -> list[tuple[int, int, int]]:
+    rest = math.prod(f.size for f in shape.free)
+    size = tensor.factor(name).size
+    return [
+        (s.times * -(-s.extent // layout.block), min(s.extent, layout.block) * shape.inner, rest)
+        for s in spans(size, block)
+    ]
+
+
+def _row_elements(
+    tensor: FactorTensor, layout: Layout, shape: Geometry, window: Mapping[str, int]
+) -> int:
+    """Elements that are contiguous both in HBM and in a partition's free dim."""
+    row = 1
+    order = [f.name for f in shape.free]
+    for factor in reversed(tensor.factors):
+        if factor.name in layout.partition or not order or order[-1] != factor.name:
+            break
+        order.pop()
+        row *= window.get(factor.name, factor.size)
+        if factor.name in window:
+            break
+    return row
+
+
+def _dma_ns(target: Target, dtype: DType, partitions: int, elements: int, row: int) -> float:
+    shape = OperandShape(
+        memory=Memory.SBUF,
+        dtype=dtype,
+        partitions=partitions,
+        free_size=elements,
+        run_bytes=row * dtype.size_bytes,
+    )
+    return busy_ns(target, "dma_copy", "dma", {"dst": shape, "src": shape})
+
+
+def load_moves(context: Context, tensor: FactorTensor, layout: Layout) -> list[Move]:
+    """Loading from HBM; replication on the way would multiply the bytes and is left to a move."""
+    if layout.replicas > 1:
+        return []
+    busy = load_busy_ns(context.target, tensor, layout, {})
+    spec = Load(tensor=tensor.name)
+    return [
+        Move(
+            tensor=tensor.name,
+            source=None,
+            target=layout,
+            spec=spec,
+            busy_ns=rounded({"dma": busy}),
+        )
+    ]
+
+
+def store_busy_ns(target: Target, tensor: FactorTensor, layout: Layout, spec: Store) -> float:
+    """DMA time to write a form through index maps into HBM."""
+    row = _store_row(tensor, layout, spec)
+    shape = geometry(tensor, layout)
+    elements = math.prod(spec.digits.values())
+    partitions = max(1, min(shape.partitions, elements))
+    return _dma_ns(target, tensor.dtype, partitions, max(1, elements // partitions), row)
+
+
+def _store_row(tensor: FactorTensor, layout: Layout, spec: Store) -> int:
+    """Elements contiguous in the partition's free dim and in the HBM target."""
+    free = [f.name for f in geometry(tensor, layout).free]
+    names = {
+        i.digit: f.name for f, i in zip(tensor.factors, spec.source.index, strict=True) if i.digit
+    }
+    row = 1
+    for index in reversed(spec.target.index):
+        if index.digit is None or not free or names.get(index.digit) != free[-1]:
+            break
+        free.pop()
+        size = spec.digits[index.digit]
+        row *= size
+        if size != next(f.size for f in tensor.factors if f.name == names[index.digit]):
+            break
+    return row
+
+
+def transpose_moves(
+    context: Context, tensor: FactorTensor, source: Layout, target: Layout
+) -> list[Move]:
+    """PE transposes between layouts with disjoint partition factors."""
+    if (
+        not source.partition
+        or not target.partition
+        or set(source.partition) & set(target.partition)
+    ):
+        return []
+    bank = context.target.psum_bank_bytes // tensor.dtype.size_bytes
+    a, b = geometry(tensor, source), geometry(tensor, target)
+    items = _transpose_items(tensor, source, target, bank // a.partitions)
+    found: list[Move] = []
+    for engine in ("vector", "scalar"):
+        tensor_ns, evict_ns = _transpose_ns(context.target, tensor, a, b, items, engine)
+        found.append(
+            Move(
+                tensor=tensor.name,
+                source=source,
+                target=target,
+                spec=Transpose(tensor=tensor.name, items=items, engine=engine),
+                busy_ns=rounded({"tensor": tensor_ns, engine: evict_ns}),
+                psum_banks=2,
+            )
+        )
+    return found
+
+
+def _transpose_items(
+    tensor: FactorTensor, source: Layout, target: Layout, room: int
+) -> tuple[Tiled, ...]:
+    """Blocks sharing a bank: other free factors first, then chunks of the new partition factor."""
+    moved = (*source.partition, *target.partition)
+    others = [f for f in geometry(tensor, target).free if f.name not in moved]
+    if room < 2:
+        return ()
+    if others:
+        inner = others[-1]
+        return (Tiled(digit=inner.name, block=_divisor(inner.size, room)),)
+    chunks = tensor.factor(target.partition[0]).size // target.block
+    if chunks > 1:
+        block = _divisor(chunks, room)
+        return (Tiled(digit=target.partition[0], block=block * target.block),)
+    return ()
+
+
+def _divisor(size: int, most: int) -> int:
+    return max(d for d in range(1, min(size, most) + 1) if size % d == 0)
+
+
+def _transpose_ns(  # noqa: PLR0913, PLR0917
+    target: Target,
+    tensor: FactorTensor,
+    a: Geometry,
+    b: Geometry,
+    items: tuple[Tiled, ...],
+    engine: str,
+) -> tuple[float, float]:
+    """(Tensor Engine ns, evicting engine ns) of transposing every block."""
+    dtype = tensor.dtype
+    blocks_a = _blocks(a)
+    blocks_b = _blocks(b)
+    others = math.prod(f.size for f in a.free) // math.prod(n * t for n, t in blocks_b)
+    others = max(1, tensor.size // (sum(n * t for n, t in blocks_a) * sum(n * t for n, t in blocks_b)))
+    tensor_ns = evict_ns = 0.0
+    for pa, times_a in blocks_a:
+        for pb, times_b in blocks_b:
+            count = times_a * times_b * others
+            data = OperandShape(memory=Memory.SBUF, dtype=dtype, partitions=pa, free_size=pb)
+            psum = OperandShape(memory=Memory.PSUM, dtype=dtype, partitions=pb, free_size=pa)
+            shapes = {"dst": psum, "data": data}
+            tensor_ns += count * busy_ns(target, "nc_transpose", "tensor", shapes)
+            share = _share(items, b, pb)
+            wide = OperandShape(
+                memory=Memory.PSUM, dtype=dtype, partitions=pb, free_size=pa * share
+            )
+            dst = OperandShape(memory=Memory.SBUF, dtype=dtype, partitions=pb, free_size=pa * share)
+            copy = busy_ns(target, "tensor_copy", engine, {"dst": dst, "src": wide})
+            evict_ns += count / share * copy
+    return tensor_ns, evict_ns
+
+
+def _blocks(shape: Geometry) -> list[tuple[int, int]]:
+    full = shape.chunks - (1 if shape.remainder else 0)
+    found = [(shape.partitions, full)] if full else []
+    return found + ([(shape.remainder * shape.inner, 1)] if shape.remainder else [])
+
+
+def _share(items: tuple[Tiled, ...], b: Geometry, partitions: int) -> int:
+    """Transposed blocks per eviction; chunk items hold only for full chunks."""
+    if not items:
+        return 1
+    block = items[0].block
+    if any(f.name == items[0].digit for f in b.free):
+        return block
+    return block * b.inner // b.partitions if partitions == b.partitions else 1
+
+
+def replicate_moves(context: Context, tensor: FactorTensor, target: Layout) -> list[Move]:
+    """Row on one partition -> all partitions, by ones (1, P) x row (1, N) on the Tensor Engine."""
+    if target.replicas == 1 or tensor.dtype.name not in context.target.matmul_dtypes:
+        return []
+    room = context.target.psum_bank_bytes // FLOAT32.size_bytes
+    tiles = _row_tiles(tensor, min(room, context.target.moving_free_max))
+    looped = math.prod(f.size for f in tensor.factors if f.name not in {t.digit for t in tiles})
+    found: list[Move] = []
+    for engine in ("vector", "scalar"):
+        tensor_ns = evict_ns = 0.0
+        for combo in itertools.product(*(spans(tensor.factor(t.digit).size, t.block) for t in tiles)):
+            times = looped * math.prod(s.times for s in combo)
+            size = math.prod(s.extent for s in combo)
+            matmul, evict = _replicated_ns(context.target, tensor.dtype, target.replicas, size, engine)
+            tensor_ns += times * matmul
+            evict_ns += times * evict
+        found.append(
+            Move(
+                tensor=tensor.name,
+                source=Layout(),
+                target=target,
+                spec=Replicate(tensor=tensor.name, tiles=tiles, engine=engine),
+                busy_ns=rounded({"tensor": tensor_ns, engine: evict_ns}),
+                psum_banks=2,
+            )
+        )
+    return found
+
+
+def _row_tiles(tensor: FactorTensor, room: int) -> tuple[Tiled, ...]:
+    """The innermost factors that fill a PSUM bank, the last one blocked evenly."""
+    tiles: list[Tiled] = []
+    for factor in reversed(tensor.factors):
+        block = factor.size if factor.size <= room else -(-factor.size // -(-factor.size // room))
+        tiles.insert(0, Tiled(digit=factor.name, block=block))
+        room //= block
+        if block < factor.size or room < 2:
+            break
+    return tuple(tiles)
+
+
+def _replicated_ns(
+    target: Target, dtype: DType, replicas: int, size: int, engine: str
+) -> tuple[float, float]:
+    """(matmul ns, eviction ns) of replicating ``size`` elements."""
+
+    def shape(memory: Memory, kind: DType, partitions: int, free: int) -> OperandShape:
+        return OperandShape(memory=memory, dtype=kind, partitions=partitions, free_size=free)
+
+    psum = shape(Memory.PSUM, FLOAT32, replicas, size)
+    operands = {
+        "dst": psum,
+        "stationary": shape(Memory.SBUF, dtype, 1, replicas),
+        "moving": shape(Memory.SBUF, dtype, 1, size),
+    }
+    copy = {"dst": shape(Memory.SBUF, dtype, replicas, size), "src": psum}
+    return (
+        busy_ns(target, "nc_matmul", "tensor", operands),
+        busy_ns(target, "tensor_copy", engine, copy),
+    )
+
+
+def generate_moves(
+    context: Context, tensor: FactorTensor, layout: Layout, spec: Generate
+) -> list[Move]:
+    """A constant made on chip in the layout: memset, then affine_select where it is not uniform."""
+    shape = geometry(tensor, layout)
+    if not _affine_over_partitions(tensor, layout, spec):
+        return []
+    out = OperandShape(
+        memory=Memory.SBUF,
+        dtype=tensor.dtype,
+        partitions=shape.partitions,
+        free_size=shape.free_elements,
+    )
+    busy = busy_ns(context.target, "memset", "gpsimd", {"dst": out})
+    if spec.coefficients:
+        shapes = {"dst": out, "on_true_tile": out}
+        busy += busy_ns(context.target, "affine_select", "gpsimd", shapes)
+    return [
+        Move(
+            tensor=tensor.name,
+            source=None,
+            target=layout,
+            spec=spec,
+            busy_ns=rounded({"gpsimd": busy}),
+        )
+    ]
+
+
+def _affine_over_partitions(tensor: FactorTensor, layout: Layout, spec: Generate) -> bool:
+    """Whether one multiplier serves all partitions of a folded layout."""
+    expected = spec.coefficients.get(layout.partition[-1], 0) if layout.partition else 0
+    for name in reversed(layout.partition):
+        if spec.coefficients.get(name, 0) != expected:
+            return False
+        expected *= tensor.factor(name).size
+    return True
+
+
+def identity_store(tensor: FactorTensor, op: str) -> Store:
+    """Writing a whole tensor to HBM in its row-major order."""
+    index = tuple(FactorIndex(digit=f.name) for f in tensor.factors)
+    access = Access(tensor=tensor.name, index=index)
+    return Store(
+        source=access, target=access, digits={f.name: f.size for f in tensor.factors}, op=op
+    )

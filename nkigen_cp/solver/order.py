@@ -1,0 +1,43 @@
+"""The order of execution: a topological order that every cover respects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nkigen_cp.ir.factor.program import Program
+from nkigen_cp.solver.candidates import Candidate
+
+
+def execution_order(
+    program: Program, candidates: Sequence[Candidate], stores: Sequence[str]
+) -> tuple[str, ...]:
+    """Ops in program order, except that an op all of whose covers write several tensors moves up
+    to right behind its producer; every store follows the producers of what it stores."""
+    order: list[str] = []
+    pending = list(program.ops)
+    done: set[str] = set()
+    waiting = {n: {a.tensor for a in o.accesses} for n, o in program.ops.items()}
+    writers = {t: [o.name for o in program.producers(t)] for t in program.tensors}
+    early = [c.ops[-1] for c in candidates if len(c.makes) > 1 or _accumulates(c)]
+
+    def ready(name: str) -> bool:
+        return all(w in done for t in waiting[name] for w in writers[t])
+
+    while pending:
+        name = next((n for n in pending if n in early and ready(n)), None)
+        name = name or next(n for n in pending if ready(n))
+        order.append(name)
+        done.add(name)
+        pending.remove(name)
+    sources = {c.ops[0]: c.needs[0].tensor for c in candidates if c.ops[0] in stores}
+    for store in stores:
+        after = [order.index(w) for w in writers.get(sources[store], [])]
+        at = max(after) + 1 if after else len(order)
+        while at < len(order) and order[at] in stores:
+            at += 1
+        order.insert(at, store)
+    return tuple(order)
+
+
+def _accumulates(candidate: Candidate) -> bool:
+    return any(m.slot == "reduce_res" for m in candidate.makes)

@@ -1,0 +1,69 @@
+"""SBUF addresses: first fit by size over the exact lifetimes of forms and step tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from nkigen_cp.solver.plan import Form, Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """Forms with addresses, if they fit; ``peak_bytes`` is the most alive at any step."""
+
+    forms: tuple[Form, ...]
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Placed:
+    first: int
+    last: int
+    start: int
+    end: int
+
+
+def pack(steps: Sequence[Step], forms: Sequence[Form], capacity: int) -> Packed:
+    """Addresses in bytes within every partition; none at all if first fit exceeds the capacity.
+
+    Order by size, then birth; a step's own tiles are placed like forms that live for one step.
+    """
+    peak = peak_bytes(steps, forms)
+    placed: list[_Placed] = []
+    address: dict[str, int] = {}
+    items = [(f.partition_bytes, f.first_step, f.last_step, f.name) for f in forms if f.layout]
+    items += [(s.sbuf_bytes, s.group, s.group, "") for s in steps if s.sbuf_bytes]
+    for size, first, last, name in sorted(items, key=lambda i: (-i[0], i[1], i[3])):
+        start = _first_fit(placed, size, first, last)
+        if start + size > capacity:
+            return Packed(forms=tuple(forms), peak_bytes=peak)
+        placed.append(_Placed(first=first, last=last, start=start, end=start + size))
+        if name:
+            address[name] = start
+    done = tuple(replace(f, address=address[f.name]) if f.name in address else f for f in forms)
+    return Packed(forms=done, peak_bytes=peak)
+
+
+def _first_fit(placed: Sequence[_Placed], size: int, first: int, last: int) -> int:
+    start = 0
+    alive = sorted(
+        (p for p in placed if p.first <= last and first <= p.last), key=lambda p: p.start
+    )
+    for p in alive:
+        if start + size <= p.start:
+            break
+        start = max(start, p.end)
+    return start
+
+
+def peak_bytes(steps: Sequence[Step], forms: Sequence[Form]) -> int:
+    """Most bytes per partition alive at any step, the step's tiles included."""
+    return max(
+        (
+            s.sbuf_bytes
+            + sum(f.partition_bytes for f in forms if f.first_step <= s.group <= f.last_step)
+            for s in steps
+        ),
+        default=0,
+    )

@@ -1,0 +1,241 @@
+"""The plan: everything the solver decided, as frozen values that lowering only carries out.
+
+A plan is a list of steps over forms. A form is one materialisation of a tensor: in HBM, or in SBUF
+in one layout, with a lifetime in steps and an address. A step reads forms and writes forms; its
+spec says which instruction covers which ops, what lies on the partitions, what is looped, and the
+tile sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nkigen_cp.ir.factor.program import Access
+from nkigen_cp.solver.layout import Layout, Run
+
+Value = str | int | float | bool
+
+PLAN_VERSION = 1
+"""Version of the plan file format."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A view parameter of an instruction and the access that feeds it, in the root op's digits.
+
+    ``column`` slots must be one value per partition at any one instruction.
+    """
+
+    name: str
+    access: Access
+    column: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cover:
+    """One instruction that computes one or several ops exactly.
+
+    ``reads`` and ``writes`` are its view parameters, ``params`` its operators and immediates.
+    ``internal`` names tensors that never materialise.
+    """
+
+    instruction: str
+    ops: tuple[str, ...]
+    reads: tuple[Slot, ...]
+    writes: tuple[Slot, ...]
+    params: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    engines: tuple[str, ...] = ()
+    internal: tuple[str, ...] = ()
+    reduced: tuple[str, ...] = ()  # digits that tensor_reduce or the accumulator sums over
+
+    @property
+    def root(self) -> str:
+        return self.ops[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elementwise:
+    """A cover over the root's box: ``run`` on the partitions, ``loops`` batched, the rest free."""
+
+    cover: Cover
+    run: Run
+    loops: tuple[str, ...]
+    engine: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiled:
+    """A digit looped in blocks; the last block may be smaller."""
+
+    digit: str
+    block: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """An operand read from HBM in blocks along one digit, each freed after its last use."""
+
+    slot: str  # "stationary" or "moving"
+    digit: str
+    block: int
+    copies: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """A contraction: ``stationary`` ("lhs" or "rhs") gives the output's partitions.
+
+    The output is computed in PSUM tiles of one bank: ``m_run`` on the partitions, and in free
+    ``items`` (whole or blocked digits) by ``moving`` (the columns of one matmul instruction), all
+    outermost first. ``loops`` are the digits that no tile spans, outermost first. The contraction
+    lies on the partitions by ``k_run``; its other digits accumulate.
+    """
+
+    op: str
+    stationary: str
+    m_run: Run
+    k_run: Run
+    moving: tuple[Tiled, ...]
+    items: tuple[Tiled, ...]
+    loops: tuple[str, ...]
+    accumulate: tuple[str, ...]
+    stream: Stream | None
+    epilogue: Elementwise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """HBM -> SBUF."""
+
+    tensor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """SBUF or HBM -> HBM tensor ``target`` through index maps in shared digits."""
+
+    source: Access
+    target: Access
+    digits: Mapping[str, int]
+    op: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transpose:
+    """SBUF layout -> SBUF layout with other factors on the partitions, by the Tensor Engine.
+
+    ``items`` blocks of ``item`` share a PSUM bank and one eviction, on ``engine``.
+    """
+
+    tensor: str
+    items: tuple[Tiled, ...]
+    engine: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicate:
+    """A row on one partition -> the same row on all, by a matmul with ones; evicted on ``engine``.
+
+    ``tiles`` are the factors one matmul spans, outermost first; others are looped.
+    """
+
+    tensor: str
+    tiles: tuple[Tiled, ...]
+    engine: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generate:
+    """A constant made on chip: ``outside`` everywhere, ``inside`` where the affine form is >= 0.
+
+    ``coefficients`` weigh the factor positions; none means a uniform constant.
+    """
+
+    tensor: str
+    outside: float
+    inside: float
+    offset: int
+    coefficients: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reinterpret:
+    """HBM -> HBM move that no factoring serves, in the user's dims."""
+
+    op: str
+
+
+Spec = (
+    Elementwise | Contract | Load | Store | Transpose | Replicate | Generate | Reinterpret
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """One materialisation of a tensor. HBM forms have no layout. Steps are positions in the plan."""
+
+    name: str
+    tensor: str
+    layout: Layout | None
+    partition_bytes: int
+    first_step: int
+    last_step: int
+    address: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """A form that a step reads or writes for one slot."""
+
+    slot: str
+    form: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One group of the plan; ``busy_ns`` per engine, ``sbuf_bytes`` of tiles alive inside it."""
+
+    name: str
+    group: int
+    spec: Spec
+    reads: tuple[Use, ...]
+    writes: tuple[Use, ...]
+    busy_ns: Mapping[str, int]
+    sbuf_bytes: int = 0
+    psum_banks: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the plan was asked for."""
+
+    effort: str = "balanced"
+    seed: int = 0
+    workers: int = 2
+    matmul_precision: str = "exact"
+    assume_masked: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanData:
+    """The serialised part of a plan. ``gap`` is (objective - bound) / objective."""
+
+    version: int
+    kernel: str
+    graph_hash: str
+    target: str
+    options: Options
+    solver: str
+    status: str
+    deterministic: bool
+    objective_ns: int
+    bound_ns: int
+    busy_ns: Mapping[str, int]
+    residency: Mapping[str, str]
+    forms: tuple[Form, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def gap(self) -> float:
+        return max(0.0, (self.objective_ns - self.bound_ns) / max(1, self.objective_ns))

@@ -1,0 +1,178 @@
+"""The CP-SAT search: build the model, hint it completely, run it inside a deterministic budget."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ortools.sat.python import cp_model
+
+from nkigen_cp.errors import PlanError
+from nkigen_cp.solver.decisions import Decisions, busy_of
+from nkigen_cp.solver.families import cover, engines, layouts, memory
+from nkigen_cp.solver.families.engines import SERIAL_SHARE
+from nkigen_cp.solver.instance import Instance
+from nkigen_cp.solver.variables import Variables, create_variables
+
+BUDGET = {"fast": 1.0, "balanced": 12.0, "max": 120.0}
+"""Deterministic time per effort; on two cores about as many wall seconds."""
+
+WALL_LIMIT_S = {"fast": 20.0, "balanced": 90.0, "max": 900.0}
+"""Safety stop; a plan it cut short says that it is not deterministic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """State of a running solve. ``bound_ns`` and ``gap`` are None before the first bound."""
+
+    objective_ns: float
+    bound_ns: float | None
+    gap: float | None
+    wall_s: float
+
+
+ProgressFn = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Result of a search. ``bound`` is in the model's unit of 1/8 ns."""
+
+    status: str
+    decisions: Decisions | None
+    bound: int
+    deterministic: bool
+
+
+class _Recorder(cp_model.CpSolverSolutionCallback):
+    def __init__(self, on_progress: ProgressFn | None) -> None:
+        super().__init__()
+        self._on_progress = on_progress
+
+    def on_solution_callback(self) -> None:
+        if self._on_progress is not None:
+            objective = self.objective_value / SERIAL_SHARE
+            bound = self.best_objective_bound / SERIAL_SHARE
+            gap = (objective - bound) / objective if objective else 0.0
+            self._on_progress(
+                Progress(objective_ns=objective, bound_ns=bound, gap=gap, wall_s=self.wall_time)
+            )
+
+
+def search(  # noqa: PLR0913
+    instance: Instance,
+    hint: Decisions | None,
+    *,
+    effort: str,
+    seed: int,
+    workers: int,
+    on_progress: ProgressFn | None = None,
+) -> Outcome:
+    """The best decisions within the budget, and the proven bound."""
+    model = cp_model.CpModel()
+    variables = create_variables(model, instance)
+    for family in (cover, layouts, memory):
+        family.add(model, instance, variables)
+    model.minimize(engines.add(model, instance, variables))
+    if hint is not None:
+        _hint(model, instance, variables, hint)
+    problem = model.validate()
+    if problem:
+        raise PlanError(f"internal: the solver model is invalid: {problem}")
+    solver = _configured(effort, seed, workers)
+    status, stopped = _run(solver, model, _Recorder(on_progress), WALL_LIMIT_S[effort])
+    if status not in ("OPTIMAL", "FEASIBLE"):
+        return Outcome(status=status, decisions=None, bound=0, deterministic=not stopped)
+    return Outcome(
+        status=status,
+        decisions=_extract(solver, instance, variables),
+        bound=int(-(-solver.best_objective_bound // 1)),
+        deterministic=not stopped,
+    )
+
+
+def _configured(effort: str, seed: int, workers: int) -> cp_model.CpSolver:
+    """Named subsolvers, interleaved, with a deterministic limit: reproducible on any load."""
+    solver = cp_model.CpSolver()
+    p = solver.parameters
+    p.num_workers = workers
+    p.interleave_search = True
+    p.subsolvers.extend(["max_lp", "default_lp"])
+    p.random_seed = seed
+    p.max_deterministic_time = BUDGET[effort]
+    p.symmetry_level = 0
+    p.cp_model_probing_level = 0
+    return solver
+
+
+def _run(
+    solver: cp_model.CpSolver,
+    model: cp_model.CpModel,
+    recorder: _Recorder,
+    wall_limit_s: float,
+) -> tuple[str, bool]:
+    """Solve in a thread so that Ctrl-C and the safety stop end it with its best solution so far.
+
+    Returns the status name and whether the search was stopped from outside.
+    """
+    status: list[str] = []
+    thread = threading.Thread(
+        target=lambda: status.append(solver.solve(model, recorder).name), daemon=True
+    )
+    end = time.monotonic() + wall_limit_s
+    stopped = False
+    thread.start()
+    while thread.is_alive():
+        try:
+            thread.join(0.1)
+        except KeyboardInterrupt:
+            stopped = True
+            solver.stop_search()
+        if time.monotonic() > end and not stopped:
+            stopped = True
+            solver.stop_search()
+    if not status:
+        raise PlanError("internal: the solver ended without a status")
+    return status[0], stopped
+
+
+def _hint(
+    model: cp_model.CpModel, instance: Instance, variables: Variables, hint: Decisions
+) -> None:
+    chosen = set(hint.chosen)
+    for i, v in enumerate(variables.chosen):
+        model.add_hint(v, i in chosen)
+    for (t, x), v in variables.kept.items():
+        model.add_hint(v, x in hint.kept.get(t, ()))
+    for t, literals in variables.moved.items():
+        for j, v in enumerate(literals):
+            model.add_hint(v, j in hint.moved.get(t, ()))
+    for (t, x), v in variables.spilled.items():
+        model.add_hint(v, x in hint.spilled.get(t, ()))
+    for key, v in variables.visiting.items():
+        model.add_hint(v, key in hint.visiting)
+    busy = busy_of(instance, hint)
+    model.add_hint(variables.makespan, max(busy.values()))
+
+
+def _extract(solver: cp_model.CpSolver, instance: Instance, variables: Variables) -> Decisions:
+    def true(v: cp_model.IntVar) -> bool:
+        return bool(solver.boolean_value(v))
+
+    return Decisions(
+        chosen=tuple(i for i, v in enumerate(variables.chosen) if true(v)),
+        moved={
+            t: tuple(j for j, v in enumerate(vs) if true(v)) for t, vs in variables.moved.items()
+        },
+        kept={
+            t: tuple(x for (n, x), v in variables.kept.items() if n == t and true(v))
+            for t in instance.choices
+        },
+        spilled={
+            t: tuple(x for (n, x), v in variables.spilled.items() if n == t and true(v))
+            for t in instance.choices
+        },
+        visiting=tuple(k for k, v in variables.visiting.items() if true(v)),
+    )

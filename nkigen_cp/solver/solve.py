@@ -1,0 +1,138 @@
+"""graph -> plan: canonicalise, factor, greedy, search, assemble, check."""
+
+from __future__ import annotations
+
+import hashlib
+import ortools
+
+from nkigen_cp.errors import Infeasible
+from nkigen_cp.ir.factor.program import Program
+from nkigen_cp.ir.factor.refine import refine
+from nkigen_cp.ir.rewrite import canonicalise
+from nkigen_cp.ir.tensor.graph import Graph
+from nkigen_cp.solver.assemble import assemble
+from nkigen_cp.solver.check import check_plan
+from nkigen_cp.solver.codec import dumps
+from nkigen_cp.solver.decisions import Decisions, busy_of, scaled_objective
+from nkigen_cp.solver.families.engines import SERIAL_SHARE
+from nkigen_cp.solver.files import graph_record
+from nkigen_cp.solver.greedy import greedy
+from nkigen_cp.solver.instance import Instance, build_instance, planned
+from nkigen_cp.solver.memory_report import describe_overflow
+from nkigen_cp.solver.pack import pack
+from nkigen_cp.solver.plan import (
+    PLAN_VERSION,
+    Contract,
+    Elementwise,
+    Form,
+    Options,
+    PlanData,
+    Step,
+)
+from nkigen_cp.solver.search import Outcome, Progress, ProgressFn, search
+from nkigen_cp.targets.target import Target
+
+
+def factored(graph: Graph, options: Options) -> Program:
+    """The factored program of a graph under these options."""
+    return refine(canonicalise(graph, matmul_precision=options.matmul_precision))
+
+
+def planned_program(graph: Graph, options: Options) -> Program:
+    """The program that plans of this graph and these options speak about."""
+    return planned(factored(graph, options))
+
+
+def solve_graph(
+    graph: Graph,
+    target: Target,
+    options: Options,
+    *,
+    hint: PlanData | None = None,
+    on_progress: ProgressFn | None = None,
+) -> PlanData:
+    """The best plan within the effort's budget, checked independently.
+
+    Raises:
+        Infeasible: nothing fits; the message names the tensors that are too large together.
+    """
+    del hint
+    program = factored(graph, options)
+    instance = build_instance(program, target)
+    first = greedy(instance)
+    valid = _fits(instance, first)
+    if on_progress is not None and valid:
+        objective = scaled_objective(busy_of(instance, first)) / SERIAL_SHARE
+        on_progress(Progress(objective_ns=objective, bound_ns=None, gap=None, wall_s=0.0))
+    outcome = search(
+        instance,
+        first,
+        effort=options.effort,
+        seed=options.seed,
+        workers=options.workers,
+        on_progress=on_progress,
+    )
+    decisions = outcome.decisions or (first if valid else None)
+    if decisions is None:
+        raise Infeasible(describe_overflow(instance, first))
+    data = _plan(graph, instance, decisions, outcome, options)
+    check_plan(instance.program, data, target)
+    return data
+
+
+def _fits(instance: Instance, decisions: Decisions) -> bool:
+    steps, forms = assemble(instance, decisions)
+    return pack(steps, forms, instance.target.sbuf_partition_bytes).peak_bytes <= (
+        instance.target.sbuf_partition_bytes
+    )
+
+
+def _plan(
+    graph: Graph, instance: Instance, decisions: Decisions, outcome: Outcome, options: Options
+) -> PlanData:
+    steps, forms = assemble(instance, decisions)
+    packed = pack(steps, forms, instance.target.sbuf_partition_bytes)
+    busy = busy_of(instance, decisions)
+    found = outcome.decisions is not None
+    bound = outcome.bound // SERIAL_SHARE if found else max(busy.values())
+    return PlanData(
+        version=PLAN_VERSION,
+        kernel=graph.name,
+        graph_hash=hashlib.sha256(dumps(graph_record(graph)).encode()).hexdigest(),
+        target=instance.target.name,
+        options=options,
+        solver=f"ortools {ortools.__version__}",
+        status=outcome.status if found else "GREEDY",
+        deterministic=outcome.deterministic,
+        objective_ns=scaled_objective(busy) // SERIAL_SHARE,
+        bound_ns=bound if found else 0,
+        busy_ns=busy,
+        residency=_residency(steps, list(packed.forms)),
+        forms=packed.forms,
+        steps=tuple(steps),
+    )
+
+
+def _residency(steps: list[Step], forms: list[Form]) -> dict[str, str]:
+    """Where each tensor lives: "streamed", "resident", "spilled"; "fused" ones have no form."""
+    found: dict[str, str] = {}
+    for form in forms:
+        on_chip = form.layout is not None
+        known = found.get(form.tensor)
+        found[form.tensor] = "resident" if on_chip or known == "resident" else "hbm"
+    for step in steps:
+        cover = None
+        if isinstance(step.spec, Elementwise):
+            cover = step.spec.cover
+        elif isinstance(step.spec, Contract):
+            cover = step.spec.epilogue.cover
+            if step.spec.stream is not None:
+                streamed = next(u for u in step.reads if u.slot == step.spec.stream.slot)
+                tensor = next(f.tensor for f in forms if f.name == streamed.form)
+                if found[tensor] == "hbm":
+                    found[tensor] = "streamed"
+        if step.name.startswith("spill."):
+            found[step.name.removeprefix("spill.")] = "spilled"
+        for tensor in cover.internal if cover is not None else ():
+            found.setdefault(tensor, "fused")
+    return dict(sorted(found.items()))

@@ -1,0 +1,90 @@
+"""The variables of the model, created once and shared by all constraint families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ortools.sat.python import cp_model
+
+from nkigen_cp.solver.candidates import ENGINES
+from nkigen_cp.solver.instance import Choice, Instance
+from nkigen_cp.solver.layout import Layout
+
+FormKey = tuple[str, Layout]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variables:
+    """Booleans of a plan.
+
+    ``chosen[i]``: candidate i executes. ``kept[t, x]``: tensor t is held in layout x from its birth
+    to its last use there. ``moved[t][j]``: move j of the tensor's choice is made.
+    ``spilled[t, x]``: t is stored to HBM from layout x. ``visiting[t, x, o]``: op o loads its own
+    short-lived copy. ``makespan`` bounds every engine's busy time from above.
+    """
+
+    chosen: tuple[cp_model.IntVar, ...]
+    kept: Mapping[FormKey, cp_model.IntVar]
+    moved: Mapping[str, tuple[cp_model.IntVar, ...]]
+    spilled: Mapping[FormKey, cp_model.IntVar]
+    visiting: Mapping[tuple[str, Layout, str], cp_model.IntVar]
+    makespan: cp_model.IntVar
+
+
+def create_variables(model: cp_model.CpModel, instance: Instance) -> Variables:
+    """All variables, in the instance's order, named after what they decide."""
+    kept: dict[FormKey, cp_model.IntVar] = {}
+    moved: dict[str, tuple[cp_model.IntVar, ...]] = {}
+    spilled: dict[FormKey, cp_model.IntVar] = {}
+    visiting: dict[tuple[str, Layout, str], cp_model.IntVar] = {}
+    for name, choice in instance.choices.items():
+        for x in choice.layouts:
+            kept[name, x] = model.new_bool_var(f"kept[{name},{x}]")
+        moved[name] = tuple(
+            model.new_bool_var(f"moved[{name},{j}]") for j, _ in enumerate(choice.moves)
+        )
+        for x in choice.spills:
+            spilled[name, x] = model.new_bool_var(f"spilled[{name},{x}]")
+        if may_visit(choice):
+            for x in loadable(choice):
+                for o in choice.consumers:
+                    visiting[name, x, o] = model.new_bool_var(f"visiting[{name},{x},{o}]")
+    return Variables(
+        chosen=tuple(
+            model.new_bool_var(f"chosen[{c.ops[-1]},{i}]")
+            for i, c in enumerate(instance.candidates)
+        ),
+        kept=kept,
+        moved=moved,
+        spilled=spilled,
+        visiting=visiting,
+        makespan=model.new_int_var(0, upper_bound_ns(instance), "makespan"),
+    )
+
+
+def may_visit(choice: Choice) -> bool:
+    """Loading anew for every use can only help a tensor used at several places."""
+    return len(choice.consumers) > 1 and (choice.in_hbm or bool(choice.spills))
+
+
+def loadable(choice: Choice) -> list[Layout]:
+    """Layouts that a DMA can load directly."""
+    return list(dict.fromkeys(m.target for m in choice.moves if m.source is None))
+
+
+def load_ns(choice: Choice, layout: Layout) -> int:
+    """DMA time of loading the layout from HBM."""
+    found = [m for m in choice.moves if m.source is None and m.target == layout]
+    return sum(found[0].busy_ns.values())
+
+
+def upper_bound_ns(instance: Instance) -> int:
+    """No engine can be busy longer than everything together."""
+    total = sum(sum(c.busy_ns.values()) for c in instance.candidates)
+    for choice in instance.choices.values():
+        total += sum(sum(m.busy_ns.values()) for m in choice.moves) + sum(choice.spills.values())
+        total += len(choice.consumers) * sum(
+            sum(m.busy_ns.values()) for m in choice.moves if m.source is None
+        )
+    return total + len(ENGINES)

@@ -1,0 +1,50 @@
+"""Single ops and data movement as plain numpy functions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """(M, K) @ (K, N) -> (M, N)."""
+    return np.matmul(a, b)
+
+
+def project(x: Any, w: Any) -> Any:
+    """(..., K) activations @ (K, N) weights -> (..., N)."""
+    return np.matmul(x, w)
+
+
+def add(x: Any, y: Any) -> Any:
+    """Elementwise sum with numpy broadcasting."""
+    return x + y
+
+
+def sum_axis0(x: Any) -> Any:
+    """(M, N) -> (N,)."""
+    return np.sum(x, axis=0)
+
+
+def transpose(x: Any, axes: tuple[int, ...]) -> Any:
+    """Dims of x in the order of ``axes``."""
+    return np.transpose(x, axes)
+
+
+def reshape(x: Any, shape: tuple[int, ...]) -> Any:
+    """Row-major reinterpretation as ``shape``."""
+    return np.reshape(x, shape)
+
+
+def slice_last(x: Any, stop: int) -> Any:
+    """(A, B, C) -> (A, B, stop): the first ``stop`` of the last axis."""
+    return x[:, :, :stop]
+
+
+def sdpa(q: Any, k: Any, v: Any) -> Any:
+    """(1, N, S, D) each -> (1, N, S, D): attention without a mask."""
+    scores = np.matmul(q, np.transpose(k, (0, 1, 3, 2))) / math.sqrt(q.shape[3])
+    exps = np.exp(scores - np.max(scores, axis=-1, keepdims=True))
+    return np.matmul(exps / np.sum(exps, axis=-1, keepdims=True), v)

@@ -1,0 +1,303 @@
+"""Every row of the instruction table against numpy written out by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from nkigen_cp.ir.nki.activations import ACTIVATIONS
+from nkigen_cp.ir.nki.alu import ALU
+from nkigen_cp.ir.nki.numeric import contract
+from nkigen_cp.ir.nki.table import INSTRUCTIONS
+from tests.ir.nki.harness import one_instruction
+
+BF16 = ml_dtypes.bfloat16
+RNG = np.random.default_rng(7)
+
+
+def data(*shape: int, dtype: Any = np.float32) -> Any:
+    return RNG.standard_normal(shape).astype(dtype)
+
+
+def single(
+    kind: str, engine: str, arrays: Any, shape: Any, dtype: str = "float32", **o: Any
+) -> Any:
+    return one_instruction(kind, engine, arrays, {"dst": (shape, dtype)}, **o)[0]
+
+
+def test_matmul_contracts_partitions() -> None:
+    a, b = data(96, 64), data(96, 200)
+    got = single("nc_matmul", "tensor", {"stationary": a, "moving": b}, (64, 200), accumulate=False)
+    np.testing.assert_allclose(got, a.T @ b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("depth", "rows", "columns"), [(128, 128, 512), (128, 128, 77), (3, 1, 1)])
+def test_blocked_products_equal_whole_ones(depth: int, rows: int, columns: int) -> None:
+    a, b = data(depth, rows), data(depth, columns)
+    np.testing.assert_allclose(contract(a, b), a.T @ b, rtol=1e-4, atol=1e-4)
+
+
+def test_transpose_keeps_bits() -> None:
+    a = data(100, 60, dtype=BF16)
+    got = single("nc_transpose", "tensor", {"data": a}, (60, 100), "bfloat16")
+    np.testing.assert_array_equal(got, a.T)
+
+
+@pytest.mark.parametrize("engine", ["vector", "scalar", "gpsimd"])
+def test_copy_rounds_once(engine: str) -> None:
+    a = data(8, 50)
+    got = single("tensor_copy", engine, {"src": a}, (8, 50), "bfloat16")
+    np.testing.assert_array_equal(got, a.astype(BF16))
+
+
+def test_copy_rounds_to_even_and_saturates() -> None:
+    a = np.array([[0.5, 1.5, 300.0, -2.0]], np.float32)
+    got = single("tensor_copy", "vector", {"src": a}, (1, 4), "uint8")
+    np.testing.assert_array_equal(got, np.array([[0, 2, 255, 0]], np.uint8))
+
+
+def test_copy_keeps_large_integers() -> None:
+    a = np.array([[2**24 + 1, -(2**31)]], np.int32)
+    np.testing.assert_array_equal(single("tensor_copy", "vector", {"src": a}, (1, 2), "int32"), a)
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(1.5, "bfloat16"), (2**24 + 1, "int32")])
+def test_memset(value: float, dtype: str) -> None:
+    got = single("memset", "vector", {}, (4, 6), dtype, value=value)
+    assert (got == value).all()
+
+
+@pytest.mark.parametrize("op", ["add", "subtract", "multiply", "maximum", "minimum"])
+def test_tensor_tensor(op: str) -> None:
+    a, b = data(7, 30, dtype=BF16), data(7, 30)
+    got = single("tensor_tensor", "vector", {"data1": a, "data2": b}, (7, 30), op=op)
+    np.testing.assert_array_equal(got, getattr(np, op)(a.astype(np.float32), b))
+
+
+def test_tensor_tensor_compares_as_numbers() -> None:
+    a, b = np.array([[1, 2, 3]], np.float32), np.array([[3, 2, 1]], np.float32)
+    got = single("tensor_tensor", "vector", {"data1": a, "data2": b}, (1, 3), op="greater_equal")
+    np.testing.assert_array_equal(got, [[0.0, 1.0, 1.0]])
+
+
+def test_gpsimd_adds_integers_exactly() -> None:
+    a = np.array([[2**24 + 1, 2**31 - 1]], np.int32)
+    one = np.ones_like(a)
+    got = single("tensor_tensor", "gpsimd", {"data1": a, "data2": one}, (1, 2), "int32", op="add")
+    np.testing.assert_array_equal(got, [[2**24 + 2, -(2**31)]])
+
+
+def test_bit_operators_keep_patterns() -> None:
+    a = np.array([[-1, 5]], np.int32)
+    got = single(
+        "tensor_scalar", "vector", {"data": a}, (1, 2), "int32", op0="right_shift", operand0=28
+    )
+    np.testing.assert_array_equal(got, [[15, 0]])
+
+
+def test_tensor_scalar_two_operators_reversed() -> None:
+    a, v = data(9, 20), data(9, 1)
+    got = single(
+        "tensor_scalar",
+        "vector",
+        {"data": a, "operand1": v},
+        (9, 20),
+        op0="subtract",
+        operand0=1.0,
+        reverse0=True,
+        op1="multiply",
+    )
+    np.testing.assert_array_equal(got, (np.float32(1) - a) * v)
+
+
+def test_tensor_scalar_rsqrt_on_gpsimd() -> None:
+    a = np.abs(data(3, 4)) + 1
+    got = single("tensor_scalar", "gpsimd", {"data": a}, (3, 4), op0="rsqrt", operand0=0)
+    np.testing.assert_allclose(got, 1 / np.sqrt(a), rtol=1e-6)
+
+
+def test_scalar_tensor_tensor() -> None:
+    a, v, t = data(5, 8), data(5, 1), data(5, 8)
+    got = single(
+        "scalar_tensor_tensor",
+        "vector",
+        {"data": a, "operand0": v, "operand1": t},
+        (5, 8),
+        op0="multiply",
+        op1="subtract",
+        reverse1=True,
+    )
+    np.testing.assert_array_equal(got, t - a * v)
+
+
+@pytest.mark.parametrize(
+    ("op", "fold"), [("add", np.sum), ("maximum", np.max), ("minimum", np.min)]
+)
+def test_tensor_reduce(op: str, fold: Any) -> None:
+    a = data(6, 3, 4, 5)
+    got = single("tensor_reduce", "vector", {"data": a}, (6, 3), op=op, num_axes=2, negate=True)
+    np.testing.assert_allclose(got, -fold(a, axis=(2, 3)), rtol=1e-5, atol=1e-6)
+
+
+def test_activation_scales_shifts_and_sums() -> None:
+    a, bias, scale = data(6, 40), data(6, 1), data(6, 1)
+    out, sums = one_instruction(
+        "activation",
+        "scalar",
+        {"data": a, "bias": bias, "scale": scale},
+        {"dst": ((6, 40), "bfloat16"), "reduce_res": ((6, 1), "float32")},
+        op="exp",
+        reduce_op="add",
+        reduce_cmd="reset_reduce",
+    )
+    want = np.exp(a * scale + bias)
+    np.testing.assert_array_equal(out, want.astype(BF16))
+    np.testing.assert_allclose(sums[:, 0], want.sum(axis=1), rtol=1e-5)
+
+
+def test_reciprocal() -> None:
+    a = data(3, 5) + 3
+    np.testing.assert_array_equal(
+        single("reciprocal", "vector", {"data": a}, (3, 5)), np.float32(1) / a
+    )
+
+
+def test_tensor_scalar_reduce() -> None:
+    a = data(4, 10)
+    out, most = one_instruction(
+        "tensor_scalar_reduce",
+        "vector",
+        {"data": a},
+        {"dst": ((4, 10), "float32"), "reduce_res": ((4, 1), "float32")},
+        op0="multiply",
+        operand0=2.0,
+        reduce_op="maximum",
+        negate=True,
+    )
+    np.testing.assert_array_equal(out, a * 2)
+    np.testing.assert_array_equal(most[:, 0], -(a * 2).max(axis=1))
+
+
+def test_iota_follows_pattern() -> None:
+    got = single(
+        "iota",
+        "gpsimd",
+        {},
+        (3, 4),
+        "int32",
+        pattern=((10, 2), (1, 2)),
+        channel_multiplier=100,
+        offset=5,
+    )
+    np.testing.assert_array_equal(got[2], [205, 206, 215, 216])
+
+
+def test_affine_select_masks_above_diagonal() -> None:
+    a = data(4, 4)
+    got = single(
+        "affine_select",
+        "gpsimd",
+        {"on_true_tile": a},
+        (4, 4),
+        pattern=((-1, 4),),
+        channel_multiplier=1,
+        on_false_value=-9.0,
+        cmp_op="greater_equal",
+    )
+    np.testing.assert_array_equal(got, np.where(np.tri(4) > 0, a, np.float32(-9)))
+
+
+def test_batch_norm_statistics_give_mean_and_variance() -> None:
+    a = data(5, 101)
+    stats = single("bn_stats", "vector", {"data": a}, (5, 6))
+    got = single("bn_aggr", "vector", {"data": stats}, (5, 2))
+    np.testing.assert_allclose(got[:, 0], a.mean(axis=1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(got[:, 1], a.var(axis=1), rtol=1e-5)
+
+
+def test_dma_casts() -> None:
+    a = data(3, 7)
+    got = single("dma_copy", "dma", {"src": a}, (3, 7), "bfloat16")
+    np.testing.assert_array_equal(got, a.astype(BF16))
+
+
+# float64 references, written apart from the table.
+REFERENCES: dict[str, Callable[[float], float]] = {
+    "copy": lambda x: x,
+    "square": lambda x: x**2,
+    "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
+    "relu": lambda x: max(x, 0.0),
+    "gelu": lambda x: x * 0.5 * math.erfc(-x / math.sqrt(2)),
+    "gelu_apprx_tanh": lambda x: x / (1 + math.exp(-1.5957691216 * (x + 0.044715 * x**3))),
+    "gelu_apprx_sigmoid": lambda x: x / (1 + math.exp(-1.702 * x)),
+    "silu": lambda x: x / (1 + math.exp(-x)),
+    "tanh": math.tanh,
+    "softplus": lambda x: math.log(1 + math.exp(x)),
+    "mish": lambda x: x * math.tanh(math.log(1 + math.exp(x))),
+    "erf": math.erf,
+    "exp": math.exp,
+    "sign": lambda x: math.copysign(1.0, x),
+    "abs": abs,
+    "log": math.log,
+    "sin": math.sin,
+    "arctan": math.atan,
+    "sqrt": math.sqrt,
+    "rsqrt": lambda x: x**-0.5,
+    "reciprocal": lambda x: 1 / x,
+}
+DERIVATIVES = {
+    "gelu_dx": "gelu",
+    "gelu_apprx_sigmoid_dx": "gelu_apprx_sigmoid",
+    "silu_dx": "silu",
+    "erf_dx": "erf",
+}
+
+
+@pytest.mark.parametrize("name", list(ACTIVATIONS))
+def test_activation_functions(name: str) -> None:
+    row = ACTIVATIONS[name]
+    points = np.linspace(0.1 if row.restricted else -3, 1.5, 41)
+    points = points[np.abs(points) > 1e-3]
+    got = np.asarray(row.meaning(points.astype(np.float32)), np.float64)
+    points = points.astype(np.float32).astype(np.float64)
+    if name in DERIVATIVES:
+        base = REFERENCES[DERIVATIVES[name]]
+        want = [(base(x + 1e-5) - base(x - 1e-5)) / 2e-5 for x in points]
+    else:
+        want = [REFERENCES[name](x) for x in points]
+    np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-6)
+
+
+def test_unary_alu_operators_ignore_their_second_operand() -> None:
+    a = np.array([1.0, 4.0], np.float32)
+    assert [float(ALU[n].meaning(a, None)[1]) for n in ("abs", "reciprocal", "rsqrt")] == [
+        4.0,
+        0.25,
+        0.5,
+    ]
+
+
+def test_reducing_operators_fold_rows() -> None:
+    a = np.array([[1.0, 0.0, 2.0]], np.float32)
+    folds = {n: float(r.reduce(a)[0]) for n, r in ALU.items() if r.reduce and not r.bits}
+    assert folds == {
+        "add": 3.0,
+        "subtract": -1.0,
+        "multiply": 0.0,
+        "maximum": 2.0,
+        "minimum": 0.0,
+        "logical_and": 0.0,
+        "logical_or": 1.0,
+        "logical_xor": 0.0,
+    }
+
+
+def test_every_instruction_has_a_test_here() -> None:
+    source = Path(__file__).read_text(encoding="utf-8")
+    assert [name for name in INSTRUCTIONS if f'"{name}"' not in source] == []
