@@ -1,93 +1,62 @@
-"""Compile workloads and write what it took and what came out, one JSON row per workload.
+"""Compile the benchmark's workloads and hold what comes out against its limits.
 
-    python benchmarks/compile_workloads.py -o build/bench.json [--only rmsnorm --only softmax]
+    python -m benchmarks.compile_workloads [--only rmsnorm --only softmax]
 
-Times are seconds on this machine; objective and bound are the solver's, in nanoseconds.
+Writes benchmarks/results/step1.json, benchmarks/RESULTS.md and the table in README.md; exit code 1
+if a limit is missed.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import time
-from importlib.metadata import version
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-import nkigen_cp as cp
-from nkigen_cp.workloads import WORKLOADS
+from benchmarks.markdown import document, page, summary
+from benchmarks.measure import Measured, measure
+from benchmarks.rows import ROWS
 
-DEFAULT = (
-    "swiglu_act",
-    "rmsnorm",
-    "layernorm",
-    "softmax",
-    "rope",
-    "matmul_gup",
-    "feedforward",
-    "matmul_2048x2048x2048_bf16",
-    "transpose_1024x1024",
-    "attention_block_s128_bf16",
-    "qwen3emb_layer_s128_bf16",
-)
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- begin: written by make bench -->\n", "<!-- end -->\n"
 
 
-def measure(name: str, effort: str) -> dict[str, Any]:
-    """One row: the time of each stage, the plan's figures and the kernel's counts."""
-    workload = WORKLOADS[name]
-    specs = [cp.spec(i.shape, i.dtype) for i in workload.inputs]
-    marks = [time.perf_counter()]
-    graph = cp.trace(workload.function, *specs, **workload.static)
-    marks.append(time.perf_counter())
-    plan = cp.solve(graph, target=cp.TRN2, effort=effort)
-    marks.append(time.perf_counter())
-    kernel = cp.lower(plan)
-    marks.append(time.perf_counter())
-    counts = cp.count(kernel)
-    stages = ("trace_s", "solve_s", "lower_s")
-    return {
-        "workload": name,
-        "ops": len(graph.ops),
-        **{s: round(b - a, 3) for s, a, b in zip(stages, marks, marks[1:], strict=False)},
-        "status": str(plan.status),
-        "objective_ns": plan.objective_ns,
-        "bound_ns": plan.bound_ns,
-        "gap": plan.gap,
-        "instructions": dict(counts.by_engine),
-        "hbm_bytes": counts.hbm_bytes,
-        "compulsory_bytes": counts.compulsory_bytes,
-    }
+def _show(result: Measured) -> None:
+    missed = [f"{c.figure} {c.measured} (limit {c.limit})" for c in result.checks if not c.met]
+    figures = ", ".join(f"{c.figure} {c.measured}" for c in result.checks)
+    click.echo(f"{result.row.workload:36} {'MISS: ' + '; '.join(missed) if missed else figures}")
+
+
+def _write(results: Sequence[Measured], effort: str) -> None:
+    folder = ROOT / "benchmarks"
+    data = json.dumps(document(results, effort), indent=1) + "\n"
+    (folder / "results" / "step1.json").write_text(data, encoding="utf-8")
+    (folder / "RESULTS.md").write_text(page(results, effort), encoding="utf-8")
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    readme.write_text(before + BEGIN + summary(results) + END + after, encoding="utf-8")
 
 
 @click.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("build/bench.json"))
 @click.option("--effort", default="balanced", show_default=True)
-@click.option("--only", multiple=True, type=click.Choice(list(WORKLOADS)), metavar="WORKLOAD")
-def main(output: Path, effort: str, only: tuple[str, ...]) -> None:
-    """Compile workloads for trn2; time, gap and counts of each go to a JSON file."""
-    rows: list[dict[str, Any]] = []
-    for name in only or DEFAULT:
-        row = measure(name, effort)
-        rows.append(row)
-        moved = row["hbm_bytes"] / row["compulsory_bytes"]
-        click.echo(
-            f"{name:32} solve {row['solve_s']:7.2f} s  cost {row['objective_ns'] / 1000:9.1f} us  "
-            f"{sum(row['instructions'].values()):7,} instructions  {moved:.2f}x compulsory bytes"
-        )
-    report = {
-        "ortools": version("ortools"),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "effort": effort,
-        "rows": rows,
-    }
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    click.echo(f"wrote {output}")
+@click.option("--only", multiple=True, metavar="WORKLOAD", help="These rows; nothing is written.")
+def main(effort: str, only: tuple[str, ...]) -> None:
+    """Compile workloads for trn2 and compare every figure with its limit."""
+    known = [r.workload for r in ROWS]
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise click.UsageError(f"no row {', '.join(unknown)}; rows are {', '.join(known)}")
+    results: list[Measured] = []
+    for row in ROWS:
+        if not only or row.workload in only:
+            results.append(measure(row, effort))
+            _show(results[-1])
+    if not only:
+        _write(results, effort)
+    sys.exit(0 if all(r.met for r in results) else 1)
 
 
 if __name__ == "__main__":

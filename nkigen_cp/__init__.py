@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nkigen_cp.api import (
     Compiled,
-    compile,  # noqa: A004
+    compile,
     first_difference,
     interpret,
     lower,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nkigen_cp.emit import emit_nki
 from nkigen_cp.errors import ArgumentError
 from nkigen_cp.frontend import trace, unflatten
 from nkigen_cp.ir.nki.kernel import Kernel
@@ -72,27 +73,27 @@ def solve(  # noqa: PLR0913
 
 def lower(plan: Plan) -> Kernel:
     """Carry a plan out as NKI IR, verified against every documented rule."""
-    kernel = replace(
-        lower_plan(plan.program, plan.data), graph=plan.graph, target=plan.target
-    )
+    kernel = replace(lower_plan(plan.program, plan.data), graph=plan.graph, target=plan.target)
     verify_kernel(kernel, plan.target)
     return kernel
 
 
 def interpret(graph: Graph, *args: Any, precision: str = "float64", **kwargs: Any) -> Any:
-    """What the program means, on numpy: everything in float64, or rounded op by op to the graph's
-    dtypes (``precision="graph"``). Returns what the function returns."""
+    """What the program means, on numpy; returns what the function returns.
+
+    Everything is float64, or rounded op by op to the graph's dtypes (``precision="graph"``).
+    """
     if precision not in ("float64", "graph"):
         raise ArgumentError(f"precision={precision!r} is neither 'float64' nor 'graph'")
     arrays = _flat(graph, args, kwargs)
     return _rebuilt(graph, interpret_graph(graph, arrays, precision=precision).outputs)
 
 
-def simulate(
-    kernel: Kernel, *args: Any, watch: Sequence[str] = (), **kwargs: Any
-) -> Any:
-    """Run the kernel on the CPU in the hardware's precisions; takes and returns what the function
-    does. With ``watch=[names]`` returns (result, {name: value in the user's shape}).
+def simulate(kernel: Kernel, *args: Any, watch: Sequence[str] = (), **kwargs: Any) -> Any:
+    """Run the kernel on the CPU in the hardware's precisions.
+
+    Takes and returns what the function does. With ``watch=[names]`` returns
+    (result, {name: value in the user's shape}).
 
     Raises:
         SimulationError: the kernel reads what was never written, or exceeds a memory.
@@ -118,9 +119,7 @@ def first_difference(
     )
 
 
-def compile(  # noqa: A001
-    fn: Callable[..., Any], *specs: Any, target: Target = TRN2, **options: Any
-) -> Compiled:
+def compile(fn: Callable[..., Any], *specs: Any, target: Target = TRN2, **options: Any) -> Compiled:
     """Trace, solve and lower in one go; ``options`` are those of ``solve``."""
     graph = trace(fn, *specs)
     plan = solve(graph, target, **options)
@@ -138,8 +137,6 @@ class Compiled:
     @property
     def source(self) -> str:
         """The kernel as NKI source."""
-        from nkigen_cp.emit import emit_nki
-
         return emit_nki(self.kernel)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -172,8 +169,9 @@ def _flat(graph: Graph, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[A
 
 
 def _rebuilt(graph: Graph, outputs: Sequence[Array]) -> Any:
-    shaped = [o.reshape(t.shape) for o, t in zip(outputs, graph.outputs, strict=True)]
+    shaped: list[Any] = [
+        np.reshape(o, t.shape) for o, t in zip(outputs, graph.outputs, strict=True)
+    ]
     if graph.result is not None:
         return unflatten(graph.result, shaped)
     return shaped[0] if len(shaped) == 1 else tuple(shaped)
-

@@ -1,4 +1,4 @@
-"""The errors users meet: one base class, each saying what, where, what was given and what is allowed."""
+"""The errors users meet: one base class; each says what, where, what was given and allowed."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Types, the tensor graph, its factored form, and the NKI IR."""

@@ -78,7 +78,7 @@ def dtype(value: DType | DTypeLike) -> DType:
     name = ALIASES.get(value, value) if isinstance(value, str) else None
     if name is None or name not in DTYPES:
         try:
-            name = np.dtype(value).name
+            name = str(np.dtype(value).name)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         except TypeError:
             name = str(value)
     if name not in DTYPES:

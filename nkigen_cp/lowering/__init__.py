@@ -1,0 +1,1 @@
+"""Plan to NKI IR: every decision carried out, none made."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from nkigen_cp.ir.dtypes import DType
 from nkigen_cp.ir.nki.kernel import (
+    Address,
     Affine,
     Alloc,
     Buffer,
@@ -19,14 +20,16 @@ from nkigen_cp.ir.nki.kernel import (
     Statement,
 )
 
+ZERO = Affine()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
     """``size`` positions of a digit from ``start``; ``turn`` counts the tiles before this one."""
 
-    start: Affine = Affine()
+    start: Affine = ZERO
     size: int
-    turn: Affine = Affine()
+    turn: Affine = ZERO
 
 
 @dataclass(slots=True)
@@ -61,8 +64,6 @@ class Builder:
         address: int | None = None,
     ) -> Buffer:
         """Declare a buffer; scratch and on-chip buffers are allocated here and now."""
-        from nkigen_cp.ir.nki.kernel import Address
-
         place = None if address is None else Address(partition=0, offset_bytes=address)
         made = Buffer(
             name=self.unique(name),

@@ -9,25 +9,24 @@ from nkigen_cp.ir.dtypes import FLOAT32
 from nkigen_cp.ir.factor.program import Access, FactorOp, Program
 from nkigen_cp.ir.nki.kernel import Affine, Buffer, Memory
 from nkigen_cp.lowering.builder import Builder, Range
+from nkigen_cp.lowering.dma import lower_load
 from nkigen_cp.lowering.elementwise import emit_cover
-from nkigen_cp.lowering.moves import lower_load
 from nkigen_cp.lowering.place import (
     Box,
     PlacedDim,
     Placement,
     buffer_shape,
-    divided,
     form_dims,
     layout_run,
     view,
 )
-from nkigen_cp.solver.layout import operand_layout
 from nkigen_cp.solver.plan import Contract, Tiled
+from nkigen_cp.solver.plan.layout import operand_layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A contraction being lowered. ``places`` has "stationary", "moving" and the epilogue's slots."""
+    """A contraction being lowered; ``places`` has both operands and the epilogue's slots."""
 
     b: Builder
     program: Program
@@ -61,7 +60,7 @@ def lower_contract(
 
 
 def _label(digit: str) -> str:
-    return digit.split("#")[0]
+    return digit.split("#", maxsplit=1)[0]
 
 
 def _stream_tile(job: Job, r: Range) -> Placement:
@@ -74,9 +73,7 @@ def _stream_tile(job: Job, r: Range) -> Placement:
     layout = operand_layout(tensor, access, job.spec.k_run)
     assert layout is not None
     factor = next(
-        f.name
-        for f, i in zip(tensor.factors, access.index, strict=True)
-        if i.digit == stream.digit
+        f.name for f, i in zip(tensor.factors, access.index, strict=True) if i.digit == stream.digit
     )
     window = {factor: PlacedDim(factor=factor, size=r.size, base=r.start)}
     dims = form_dims(tensor, layout, window)
@@ -115,7 +112,7 @@ def _tiles(job: Job, within: Mapping[str, Range]) -> None:
         return
     outer = run.digits[0]
     for r in _blocks(job, outer, run.block, within, _label(outer)):
-        box = Box(run=run, rows=r.size, chunk=divided(r.start, run.block))
+        box = Box(run=run, rows=r.size, start=r.start)
         _free_tiles(job, within, box, [*job.spec.loops], {outer: r})
 
 
@@ -193,20 +190,18 @@ def _accumulate(  # noqa: PLR0913, PLR0917
     """Contract digit by digit; ``before`` is positive unless this is the first matmul."""
     if loops:
         for r in job.b.tiles(_label(loops[0]), job.op.size(loops[0]), 1):
-            _accumulate(
-                job, psum, box, at, loops[1:], {**ks, loops[0]: r}, before + r.turn
-            )
+            _accumulate(job, psum, box, at, loops[1:], {**ks, loops[0]: r}, before + r.turn)
         return
     run = job.spec.k_run
     if not run.digits:
         _matmul(job, psum, box, at, Box(run=run, ranges=ks), before)
         return
     for r in job.b.tiles(_label(run.digits[0]), job.op.size(run.digits[0]), run.block):
-        k_box = Box(run=run, rows=r.size, chunk=r.turn, ranges=ks)
+        k_box = Box(run=run, rows=r.size, start=r.start, ranges=ks)
         _matmul(job, psum, box, at, k_box, before + r.turn)
 
 
-def _matmul(  # noqa: PLR0913, PLR0917
+def _matmul(
     job: Job, psum: Placement, box: Box, at: Mapping[str, Range], k_box: Box, before: Affine
 ) -> None:
     spec = job.spec

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.nki.kernel import Affine, Operand
 from nkigen_cp.lowering.builder import Builder, Range
 from nkigen_cp.lowering.place import Box, Placement, pieces, view
-from nkigen_cp.ir.factor.program import Program
-from nkigen_cp.solver.boxes import CHUNK, box_order
-from nkigen_cp.solver.plan import Elementwise, Slot
+from nkigen_cp.solver.plan import CHUNK, Elementwise, Slot, box_order
 
 
 def lower_elementwise(
@@ -25,7 +24,7 @@ def lower_elementwise(
         box = Box(
             run=spec.run,
             rows=rows,
-            chunk=Affine(const=first),
+            start=Affine(const=first * spec.run.block),
             chunks=chunks,
             ranges=ranges,
             order=order,
@@ -33,9 +32,7 @@ def lower_elementwise(
         emit_cover(b, spec, places, box)
 
 
-def emit_cover(
-    b: Builder, spec: Elementwise, places: Mapping[str, Placement], box: Box
-) -> None:
+def emit_cover(b: Builder, spec: Elementwise, places: Mapping[str, Placement], box: Box) -> None:
     """One instruction per position of the looped digits of a box."""
     _looped(b, spec, places, box, list(spec.loops))
 
@@ -54,7 +51,8 @@ def _looped(
     order = tuple(d for d in box.order if d != digit)
     if digit == CHUNK:
         for r in b.tiles("chunk", box.chunks, 1):
-            inner = replace(box, chunk=box.chunk + r.start, chunks=1, order=order)
+            start = box.start + r.start * box.run.block
+            inner = replace(box, start=start, chunks=1, order=order)
             _looped(b, spec, places, inner, rest)
         return
     whole = box.ranges[digit]
@@ -63,9 +61,7 @@ def _looped(
         _looped(b, spec, places, replace(box, ranges=ranges, order=order), rest)
 
 
-def _instruction(
-    b: Builder, spec: Elementwise, places: Mapping[str, Placement], box: Box
-) -> None:
+def _instruction(b: Builder, spec: Elementwise, places: Mapping[str, Placement], box: Box) -> None:
     cover = spec.cover
     args: dict[str, Operand] = {}
     for slot in (*cover.writes, *cover.reads):

@@ -9,18 +9,16 @@ from nkigen_cp.ir.factor.program import FactorTensor, Program
 from nkigen_cp.ir.nki.kernel import Holding, Kernel, Memory
 from nkigen_cp.lowering.builder import Builder
 from nkigen_cp.lowering.contract import lower_contract
+from nkigen_cp.lowering.dma import lower_load, lower_store
 from nkigen_cp.lowering.elementwise import lower_elementwise
 from nkigen_cp.lowering.moves import (
     Ones,
     lower_generate,
-    lower_load,
-    lower_reinterpret,
     lower_replicate,
-    lower_store,
     lower_transpose,
 )
-from nkigen_cp.lowering.place import Placement, buffer_shape, form_dims, layout_run
-from nkigen_cp.solver.layout import Layout, geometry, operand_layout
+from nkigen_cp.lowering.place import Placement, buffer_shape, form_dims, layout_run, window_homes
+from nkigen_cp.lowering.reinterpret import lower_reinterpret
 from nkigen_cp.solver.plan import (
     Contract,
     Elementwise,
@@ -34,15 +32,16 @@ from nkigen_cp.solver.plan import (
     Store,
     Transpose,
 )
+from nkigen_cp.solver.plan.layout import Layout, geometry, operand_layout
 
 
 @dataclass(slots=True)
 class _Lowering:
     program: Program
     plan: PlanData
+    ones: Ones
     b: Builder = field(default_factory=Builder)
     places: dict[str, Placement] = field(default_factory=dict[str, Placement])
-    ones: Ones = field(default_factory=Ones)
     holdings: dict[str, Holding] = field(default_factory=dict[str, Holding])
 
     def form(self, name: str) -> Form:
@@ -110,11 +109,13 @@ def _note(layout: Layout, free: list[str]) -> str:
 
 def lower_plan(program: Program, plan: PlanData) -> Kernel:
     """The kernel of a plan; ``program`` must be the one the plan was made for."""
-    job = _Lowering(program, plan)
+    job = _Lowering(program, plan, _ones(program, plan))
     for name in (*program.inputs, *(c for c in program.constants if _is_bound(plan, c))):
         _border(job, name, Memory.INPUT)
     for name in program.outputs:
         _border(job, name, Memory.OUTPUT)
+    for name in program.windows:
+        _window(job, name)
     for step in plan.steps:
         _LOWERED[type(step.spec)](job, step)
     bound = {c: a for c, a in program.constants.items() if _is_bound(plan, c)}
@@ -130,6 +131,18 @@ def lower_plan(program: Program, plan: PlanData) -> Kernel:
     )
 
 
+def _ones(program: Program, plan: PlanData) -> Ones:
+    """The longest row of ones that any replication reads, by dtype."""
+    layouts = {f.name: f.layout for f in plan.forms}
+    lengths: dict[str, int] = {}
+    for step in plan.steps:
+        if isinstance(step.spec, Replicate):
+            layout = layouts[step.writes[0].form]
+            dtype = program.tensors[step.spec.tensor].dtype.name
+            lengths[dtype] = max(lengths.get(dtype, 0), layout.replicas if layout else 0)
+    return Ones(lengths)
+
+
 def _is_bound(plan: PlanData, constant: str) -> bool:
     return any(f.tensor == constant and f.layout is None for f in plan.forms)
 
@@ -139,6 +152,16 @@ def _border(job: _Lowering, name: str, memory: Memory) -> None:
     shape = tensor.shape or (1,)
     buffer = job.b.buffer(name, shape, tensor.dtype, memory, tensor=name)
     job.places[f"{name}@hbm"] = Placement(buffer=buffer, tensor=tensor, layout=None)
+
+
+def _window(job: _Lowering, name: str) -> None:
+    """A window of an input is a placement in the input's buffer."""
+    window, tensor = job.program.windows[name], job.program.tensors[name]
+    base = job.places[f"{window.base}@hbm"]
+    homes = window_homes(tensor, base.tensor.shape, window.offsets)
+    job.places[f"{name}@hbm"] = Placement(
+        buffer=base.buffer, tensor=tensor, layout=None, homes=homes
+    )
 
 
 def _uses(job: _Lowering, step: Step) -> dict[str, Placement]:
@@ -194,9 +217,7 @@ def _generate(job: _Lowering, step: Step) -> None:
 def _reinterpret(job: _Lowering, step: Step) -> None:
     assert isinstance(step.spec, Reinterpret)
     places = _uses(job, step)
-    lower_reinterpret(
-        job.b, job.program, step.spec.op, places["src"].buffer, places["dst"].buffer
-    )
+    lower_reinterpret(job.b, job.program, step.spec.op, places["src"].buffer, places["dst"].buffer)
 
 
 _LOWERED: Mapping[type, Callable[[_Lowering, Step], None]] = {

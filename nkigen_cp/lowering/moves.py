@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from nkigen_cp.ir.dtypes import FLOAT32, DType
-from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor, Program
 from nkigen_cp.ir.nki.kernel import Affine, Buffer, Index, Kept, Memory, View
 from nkigen_cp.lowering.builder import Builder, Range
 from nkigen_cp.lowering.place import (
@@ -16,27 +15,31 @@ from nkigen_cp.lowering.place import (
     buffer_shape,
     divided,
     layout_run,
+    own_access,
+    own_ranges,
     pieces,
     view,
 )
-from nkigen_cp.solver.boxes import CHUNK
-from nkigen_cp.solver.layout import Layout, Run, geometry
-from nkigen_cp.solver.plan import Generate, Replicate, Store, Transpose
+from nkigen_cp.solver.plan import CHUNK, Generate, Replicate, Transpose
+from nkigen_cp.solver.plan.layout import Layout, Run, geometry
 
 
 @dataclass(slots=True)
 class Ones:
-    """Rows of ones per dtype, made once where first needed."""
+    """Rows of ones per dtype, made once where first needed, as long as any step needs them."""
 
+    lengths: Mapping[str, int]
     made: dict[str, Buffer] = field(default_factory=dict[str, Buffer])
 
     def row(self, b: Builder, dtype: DType, size: int) -> View:
+        """``size`` ones on one partition."""
         if dtype.name not in self.made:
-            buffer = b.buffer(f"ones_{dtype.nki}", (1, size), dtype, Memory.SBUF, note="ones")
+            shape = (1, self.lengths[dtype.name])
+            buffer = b.buffer(f"ones_{dtype.nki}", shape, dtype, Memory.SBUF, note="ones")
             self.made[dtype.name] = buffer
-            whole = _whole(buffer)
-            b.emit("memset", "gpsimd", {"dst": whole, "value": 1.0})
-        return _whole(self.made[dtype.name])
+            b.emit("memset", "gpsimd", {"dst": _whole(buffer), "value": 1.0})
+        whole = _whole(self.made[dtype.name])
+        return replace(whole, index=(Index(size=1), Index(size=size)))
 
 
 def _whole(buffer: Buffer) -> View:
@@ -46,108 +49,6 @@ def _whole(buffer: Buffer) -> View:
         index=tuple(Index(size=n) for n in buffer.shape),
         dims=tuple(Kept(dim=k) for k in range(len(buffer.shape))),
     )
-
-
-def own_access(tensor: FactorTensor) -> Access:
-    """The access whose digits are the tensor's factors."""
-    return Access(
-        tensor=tensor.name, index=tuple(FactorIndex(digit=f.name) for f in tensor.factors)
-    )
-
-
-def _own_ranges(tensor: FactorTensor, layout: Layout) -> dict[str, Range]:
-    return {f.name: Range(size=f.size) for f in geometry(tensor, layout).free}
-
-
-def lower_load(
-    b: Builder, source: Placement, target: Placement, window: Mapping[str, Range]
-) -> None:
-    """HBM -> SBUF, of a window of some factors or of everything."""
-    tensor, layout = target.tensor, target.layout
-    assert layout is not None
-    run = layout_run(tensor, layout)
-    ranges = {**_own_ranges(tensor, layout), **window}
-    order = (CHUNK, *(f.name for f in geometry(tensor, layout).free))
-    access = own_access(tensor)
-    size = tensor.factor(layout.partition[0]).size if layout.partition else 1
-    for box in _dma_boxes(b, run, size, ranges, order):
-        b.emit(
-            "dma_copy",
-            "dma",
-            {"dst": view(target, access, box), "src": view(source, access, box)},
-            note=f"load {tensor.name}",
-        )
-
-
-def _dma_boxes(
-    b: Builder, run: Run, size: int, ranges: Mapping[str, Range], order: tuple[str, ...]
-) -> list[Box] | _Boxes:
-    return _Boxes(b, run, size, ranges, order)
-
-
-@dataclass(slots=True)
-class _Boxes:
-    """Boxes of a DMA: all chunks at once where they divide, else chunk by chunk in a loop."""
-
-    b: Builder
-    run: Run
-    size: int
-    ranges: Mapping[str, Range]
-    order: tuple[str, ...]
-
-    def __iter__(self):  # noqa: ANN204
-        divides = not self.run.digits or self.size % self.run.block == 0
-        for first, chunks, rows in pieces(self.size, self.run):
-            box = Box(
-                run=self.run,
-                rows=rows,
-                chunk=Affine(const=first),
-                chunks=chunks,
-                ranges=self.ranges,
-                order=self.order,
-            )
-            if divides or chunks == 1:
-                yield box
-                continue
-            for r in self.b.tiles("chunk", chunks, 1):
-                yield replace(box, chunk=box.chunk + r.start, chunks=1)
-
-
-def store_run(tensor: FactorTensor, spec: Store, layout: Layout) -> Run:
-    """The run of a store's digits that corresponds to the stored form's layout."""
-    digit = {
-        f.name: i.digit for f, i in zip(tensor.factors, spec.source.index, strict=True) if i.digit
-    }
-    run = layout_run(tensor, layout)
-    return replace(run, digits=tuple(digit[f] for f in run.digits))
-
-
-def lower_store(b: Builder, source: Placement, target: Placement, spec: Store) -> None:
-    """SBUF or HBM -> HBM through index maps."""
-    if source.layout is None:
-        box = Box(
-            ranges={d: Range(size=n) for d, n in spec.digits.items()}, order=tuple(spec.digits)
-        )
-        args = {"dst": view(target, spec.target, box), "src": view(source, spec.source, box)}
-        b.emit("dma_copy", "dma", args, note=f"store {target.tensor.name}")
-        return
-    run = store_run(source.tensor, spec, source.layout)
-    digit = {
-        f.name: i.digit
-        for f, i in zip(source.tensor.factors, spec.source.index, strict=True)
-    }
-    free = [digit[f.name] for f in geometry(source.tensor, source.layout).free]
-    free += [d for d in spec.digits if d not in free and d not in run.digits]
-    order = (CHUNK, *(d for d in free if d is not None))
-    ranges = {d: Range(size=n) for d, n in spec.digits.items() if d not in run.digits}
-    size = spec.digits[run.digits[0]] if run.digits else 1
-    for box in _Boxes(b, run, size, ranges, order):
-        b.emit(
-            "dma_copy",
-            "dma",
-            {"dst": view(target, spec.target, box), "src": view(source, spec.source, box)},
-            note=f"store {target.tensor.name}",
-        )
 
 
 def lower_transpose(b: Builder, source: Placement, target: Placement, spec: Transpose) -> None:
@@ -170,9 +71,7 @@ class _Transposing:
     spec: Transpose
 
 
-def _transpose_loops(
-    t: _Transposing, loops: list[tuple[str, int]], at: dict[str, Range]
-) -> None:
+def _transpose_loops(t: _Transposing, loops: list[tuple[str, int]], at: dict[str, Range]) -> None:
     tensor = t.source.tensor
     if loops:
         name, block = loops[0]
@@ -218,19 +117,18 @@ def _transpose_bank(t: _Transposing, at: dict[str, Range], ra: Range, rb: Range)
         copies=2,
     )
     psum = Placement(buffer=buffer, tensor=tensor, layout=c, dims=tuple(dims))
-    box = Box(run=c_run, rows=rows, chunk=divided(rb.start, c.block), chunks=chunks)
+    box = Box(run=c_run, rows=rows, start=rb.start, chunks=chunks)
     over = item.digit if by_item and item is not None else CHUNK
     count = at[over].size if over in at else chunks
     for r in t.b.tiles("blk", count, 1):
         one = _one_block(box, at, over, r)
         ranges = {**one.ranges, **a_ranges}
         c_ranges = {n: Range(size=tensor.factor(n).size) for n in c.partition[1:]}
-        start = one.chunk * c.block
-        c_ranges[c.partition[0]] = Range(start=start, size=rows)
+        c_ranges[c.partition[0]] = Range(start=one.start, size=rows)
         data = Box(
             run=a_run,
             rows=ra.size,
-            chunk=divided(ra.start, a.block),
+            start=ra.start,
             ranges={**ranges, **c_ranges},
             order=c.partition,
         )
@@ -256,7 +154,7 @@ def _transpose_bank(t: _Transposing, at: dict[str, Range], ra: Range, rb: Range)
 
 def _one_block(box: Box, at: Mapping[str, Range], over: str, r: Range) -> Box:
     if over == CHUNK:
-        return replace(box, chunk=box.chunk + r.start, chunks=1, ranges=at)
+        return replace(box, start=box.start + r.start * box.run.block, chunks=1, ranges=at)
     ranges = {**at, over: Range(start=at[over].start + r.start, size=1)}
     return replace(box, ranges=ranges)
 
@@ -264,7 +162,7 @@ def _one_block(box: Box, at: Mapping[str, Range], over: str, r: Range) -> Box:
 def lower_replicate(
     b: Builder, source: Placement, target: Placement, spec: Replicate, ones: Ones
 ) -> None:
-    """ones (1, P) as stationary x row (1, N) as moving puts the row on all partitions."""
+    """Ones (1, P) as stationary x row (1, N) as moving puts the row on all partitions."""
     tensor, layout = target.tensor, target.layout
     assert layout is not None
     run = Run(partitions=layout.replicas)
@@ -322,7 +220,7 @@ def _replicate_loops(  # noqa: PLR0913, PLR0917
 
 
 def lower_generate(b: Builder, target: Placement, spec: Generate) -> None:
-    """memset to one value, affine_select puts the other where the affine form is >= 0."""
+    """Memset to one value, affine_select puts the other where the affine form is >= 0."""
     tensor, layout = target.tensor, target.layout
     assert layout is not None
     run = layout_run(tensor, layout)
@@ -341,9 +239,9 @@ def lower_generate(b: Builder, target: Placement, spec: Generate) -> None:
         box = Box(
             run=run,
             rows=rows if layout.partition else run.partitions,
-            chunk=Affine(const=first),
+            start=Affine(const=first * run.block),
             chunks=chunks,
-            ranges=_own_ranges(tensor, layout),
+            ranges=own_ranges(tensor, layout),
             order=(CHUNK, *(f.name for f in free)),
         )
         outer = weight.get(layout.partition[0], 0) * layout.block if layout.partition else 0
@@ -370,41 +268,3 @@ def lower_generate(b: Builder, target: Placement, spec: Generate) -> None:
 
 def _value(value: float, dtype: DType) -> float | int:
     return float(value) if dtype.is_float else int(value)
-
-
-def lower_reinterpret(
-    b: Builder, program: Program, op_name: str, source: Buffer, target: Buffer
-) -> None:
-    """HBM -> HBM in the user's dims: a window where every dim is one, else row-major as a whole."""
-    op = program.graph.ops[op_name]
-    read, write = op.operands[0].index, op.outputs[0].index
-    if op.kind == "copy" and all(len(d.terms) <= 1 for d in (*read, *write)):
-        sizes = [a.size for a in op.axes]
-
-        def window(buffer: Buffer, index: tuple[object, ...]) -> View:
-            from nkigen_cp.ir.tensor.graph import DimIndex
-
-            indices: list[Index] = []
-            dim_of: dict[int, int] = {}
-            for d, dim in enumerate(index):
-                assert isinstance(dim, DimIndex)
-                start = Affine(const=dim.offset)
-                if dim.terms:
-                    term = dim.terms[0]
-                    dim_of[term.axis] = d
-                    indices.append(Index(start=start, size=sizes[term.axis], step=term.stride))
-                else:
-                    indices.append(Index(start=start, size=1))
-            dims = tuple(Kept(dim=dim_of[a]) for a in range(len(sizes)) if a in dim_of)
-            return View(
-                buffer=buffer.name, shape=buffer.shape, index=tuple(indices), dims=dims
-            )
-
-        args = {"dst": window(target, write), "src": window(source, read)}
-    else:
-        flat = (target.size_bytes // target.dtype.size_bytes,)
-        args = {
-            "dst": View(buffer=target.name, shape=flat, index=(Index(size=flat[0]),), dims=(Kept(dim=0),)),
-            "src": View(buffer=source.name, shape=flat, index=(Index(size=flat[0]),), dims=(Kept(dim=0),)),
-        }  # fmt: skip
-    b.emit("dma_copy", "dma", args, ops=(op_name,), note=f"reinterpret {source.tensor}")

@@ -1,19 +1,20 @@
-"""The one mechanism of addressing: a placement maps factors to dims of a buffer, a box says which
-positions of each digit are meant, and the view follows from an access. Nothing else computes
-offsets.
+"""The one mechanism of addressing.
+
+A placement maps factors to dims of a buffer, a box says which positions of each digit are meant,
+and the view follows from an access. Nothing else computes offsets.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
 from nkigen_cp.ir.nki.kernel import Affine, Buffer, Index, Kept, LoopTerm, Repeat, View
-from nkigen_cp.lowering.builder import Range
-from nkigen_cp.solver.boxes import CHUNK
-from nkigen_cp.solver.layout import Layout, Run, geometry
+from nkigen_cp.lowering.builder import ZERO, Range
+from nkigen_cp.solver.plan import CHUNK
+from nkigen_cp.solver.plan.layout import Layout, Run, geometry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,30 +23,51 @@ class PlacedDim:
 
     factor: str
     size: int
-    base: Affine = Affine()
+    base: Affine = ZERO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """Where a factor of a window lies in the factor of the whole that it is cut from."""
+
+    size: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """A buffer and what its dims hold; ``layout`` None means HBM in row-major order."""
+    """A buffer and what its dims hold; ``layout`` None means HBM in row-major order.
+
+    ``homes`` places the windowed factors of a tensor that is part of a larger HBM buffer.
+    """
 
     buffer: Buffer
     tensor: FactorTensor
     layout: Layout | None
     dims: tuple[PlacedDim, ...] = ()
+    homes: Mapping[str, Home] = field(default_factory=dict[str, Home])
+
+    def in_buffer(self, access: Access) -> list[tuple[int, FactorIndex]]:
+        """Size and index of every factor as the HBM buffer has them."""
+        found: list[tuple[int, FactorIndex]] = []
+        for factor, index in zip(self.tensor.factors, access.index, strict=True):
+            home = self.homes.get(factor.name, Home(size=factor.size, offset=0))
+            found.append((home.size, replace(index, offset=index.offset + home.offset)))
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
     """What one instruction addresses.
 
-    ``rows`` positions of the run's outermost digit lie on the partitions, in ``chunks`` chunks from
-    ``chunk``. ``ranges`` gives every other digit's positions; ``order`` the free dims of the view.
+    ``rows`` positions of the run's outermost digit lie on the partitions, from ``start`` on, in
+    ``chunks`` chunks. ``ranges`` gives every other digit's positions, inner digits of the run may
+    be left out where they are whole; ``order`` lists the free dims of the view.
     """
 
-    run: Run = Run()
+    run: Run = field(default_factory=Run)
     rows: int = 1
-    chunk: Affine = Affine()
+    start: Affine = ZERO
     chunks: int = 1
     ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
     order: tuple[str, ...] = ()
@@ -69,9 +91,7 @@ def form_dims(
     """Free dims of a form, some factors replaced by windows of themselves."""
     shape = geometry(tensor, layout)
     dims = [PlacedDim(factor=CHUNK, size=shape.chunks)] if shape.chunks > 1 else []
-    dims += [
-        windows.get(f.name, PlacedDim(factor=f.name, size=f.size)) for f in shape.free
-    ]
+    dims += [windows.get(f.name, PlacedDim(factor=f.name, size=f.size)) for f in shape.free]
     return tuple(dims)
 
 
@@ -93,25 +113,45 @@ def _position(index: FactorIndex, box: Box) -> Index:
     return Index(start=r.start * index.step + index.offset, size=r.size, step=index.step)
 
 
+def _first(index: FactorIndex, box: Box) -> Affine:
+    """The first position along a partition factor."""
+    if index.digit is None:
+        return Affine(const=index.offset)
+    if index.digit == (box.run.digits or (None,))[0]:
+        return box.start * index.step + index.offset
+    r = box.ranges.get(index.digit)
+    return (r.start if r is not None else ZERO) * index.step + index.offset
+
+
+def _on_partitions(
+    place: Placement, by_factor: Mapping[str, FactorIndex], box: Box
+) -> tuple[Affine, Affine]:
+    """First partition and first chunk; rows within a chunk never depend on a loop."""
+    layout = place.layout
+    if layout is None or not layout.partition:
+        return ZERO, ZERO
+    start, inner = ZERO, 1
+    for name in reversed(layout.partition[1:]):
+        start = start + _first(by_factor[name], box) * inner
+        inner *= place.tensor.factor(name).size
+    outer = _first(by_factor[layout.partition[0]], box)
+    row = outer.const % layout.block
+    return start + row * inner, divided(outer + -row, layout.block)
+
+
 def _chip_view(place: Placement, access: Access, box: Box) -> View:
-    by_factor = dict(
-        zip((f.name for f in place.tensor.factors), access.index, strict=True)
-    )
-    assert place.layout is not None
-    indices = [Index(size=box.partitions)]
+    by_factor = dict(zip((f.name for f in place.tensor.factors), access.index, strict=True))
+    first, chunk = _on_partitions(place, by_factor, box)
+    indices = [Index(start=first, size=box.partitions)]
     dim_of: dict[str, int] = {}
     for k, dim in enumerate(place.dims, 1):
         if dim.factor == CHUNK:
-            outer = by_factor[place.layout.partition[0]]
-            start = box.chunk + outer.offset // place.layout.block
-            indices.append(Index(start=start + dim.base * -1, size=box.chunks))
+            indices.append(Index(start=chunk + dim.base * -1, size=box.chunks))
             dim_of[CHUNK] = k
             continue
         index = by_factor[dim.factor]
         found = _position(index, box)
-        indices.append(
-            Index(start=found.start + dim.base * -1, size=found.size, step=found.step)
-        )
+        indices.append(Index(start=found.start + dim.base * -1, size=found.size, step=found.step))
         if index.digit is not None:
             dim_of[index.digit] = k
     shape = place.buffer.shape
@@ -124,9 +164,7 @@ def _chip_view(place: Placement, access: Access, box: Box) -> View:
             dims.append(Kept(dim=dim_of[d]) if d in dim_of else Repeat(size=sizes[d]))
     if len(dims) == 1:
         dims.append(Kept(dim=len(shape) - 1))
-    return View(
-        buffer=place.buffer.name, shape=shape, index=tuple(indices), dims=tuple(dims)
-    )
+    return View(buffer=place.buffer.name, shape=shape, index=tuple(indices), dims=tuple(dims))
 
 
 def _hbm_view(place: Placement, access: Access, box: Box) -> View:
@@ -135,26 +173,17 @@ def _hbm_view(place: Placement, access: Access, box: Box) -> View:
     indices: list[Index] = []
     dim_of: dict[str, int] = {}
     outer = box.run.digits[0] if box.run.digits else None
-    for factor, index in zip(place.tensor.factors, access.index, strict=True):
+    for size, index in place.in_buffer(access):
         if index.digit is not None and index.digit == outer:
-            _split_outer(shape, indices, dim_of, factor.size, index, box)
+            _split_outer(shape, indices, dim_of, size, index, box)
             continue
-        if index.digit is not None and index.digit in box.run.digits:
-            size = factor.size
-            found = Index(start=Affine(const=index.offset), size=size, step=index.step)
-        else:
-            found = _position(index, box)
+        found = _position(index, box)
         if index.digit is not None:
             dim_of[index.digit] = len(shape)
-        shape.append(factor.size)
+        shape.append(size)
         indices.append(found)
     if not shape:
-        return View(
-            buffer=place.buffer.name,
-            shape=place.buffer.shape,
-            index=tuple(Index(size=1) for _ in place.buffer.shape),
-            dims=tuple(Kept(dim=k) for k in range(len(place.buffer.shape))),
-        )
+        shape, indices = [*place.buffer.shape], [Index(size=1) for _ in place.buffer.shape]
     dims: list[Kept | Repeat] = []
     for d in (*box.run.digits, *box.order):
         size = indices[dim_of[d]].size if d in dim_of else _digit_size(d, box)
@@ -173,7 +202,7 @@ def _digit_size(digit: str, box: Box) -> int:
     return box.ranges[digit].size if digit in box.ranges else 1
 
 
-def _split_outer(  # noqa: PLR0913, PLR0917
+def _split_outer(
     shape: list[int],
     indices: list[Index],
     dim_of: dict[str, int],
@@ -181,21 +210,21 @@ def _split_outer(  # noqa: PLR0913, PLR0917
     index: FactorIndex,
     box: Box,
 ) -> None:
-    block = box.run.block
     assert index.digit is not None
+    start = box.start * index.step + index.offset
     if box.chunks > 1:
+        block = box.run.block
         assert size % block == 0
-        assert index.offset % block == 0
+        assert index.step == 1
         dim_of[CHUNK] = len(shape)
         shape.append(size // block)
-        indices.append(Index(start=box.chunk + index.offset // block, size=box.chunks))
+        indices.append(Index(start=divided(start, block), size=box.chunks))
         dim_of[index.digit] = len(shape)
         shape.append(block)
         indices.append(Index(size=box.rows))
         return
     dim_of[index.digit] = len(shape)
     shape.append(size)
-    start = box.chunk * (block * index.step) + index.offset
     indices.append(Index(start=start, size=box.rows, step=index.step))
 
 
@@ -214,3 +243,34 @@ def layout_run(tensor: FactorTensor, layout: Layout) -> Run:
     if not layout.partition:
         return Run(partitions=layout.replicas)
     return Run(digits=layout.partition, block=layout.block, partitions=layout.block * inner)
+
+
+def window_homes(
+    tensor: FactorTensor, whole: Sequence[int], offsets: Sequence[int]
+) -> dict[str, Home]:
+    """Homes of a window's factors: the outermost factor of every dim reaches into the whole."""
+    homes: dict[str, Home] = {}
+    factors = list(tensor.factors)
+    for size, part, offset in zip(whole, tensor.shape, offsets, strict=True):
+        inner, outer = part, None
+        count = 1
+        while count < part:
+            factor = factors.pop(0)
+            outer = outer or factor
+            count *= factor.size
+        if outer is not None:
+            inner = part // outer.size
+            homes[outer.name] = Home(size=size // inner, offset=offset // inner)
+    return homes
+
+
+def own_access(tensor: FactorTensor) -> Access:
+    """The access whose digits are the tensor's factors."""
+    return Access(
+        tensor=tensor.name, index=tuple(FactorIndex(digit=f.name) for f in tensor.factors)
+    )
+
+
+def own_ranges(tensor: FactorTensor, layout: Layout) -> dict[str, Range]:
+    """All positions of every factor in the free dim."""
+    return {f.name: Range(size=f.size) for f in geometry(tensor, layout).free}

@@ -1,4 +1,4 @@
-"""Explanation of a plan."""
+"""Explanation of a plan: one report object, rendered as text."""
 
 from __future__ import annotations
 

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nkigen_cp.errors import ArgumentError
 from nkigen_cp.ir.nki.kernel import Holding, Kernel
 from nkigen_cp.simulate.run import Run
 
-Array = NDArray[Any]
+Array = Any  # numpy arrays of any dtype: numpy types their reshape only partly
 
 
 def watchable(kernel: Kernel) -> tuple[str, ...]:
@@ -29,9 +28,7 @@ def values(kernel: Kernel, run: Run, names: Sequence[str]) -> dict[str, Array]:
     """
     found: dict[str, Array] = {}
     for name in names:
-        held = [
-            w for w in run.watched if w.tensor == name and w.buffer in kernel.holdings
-        ]
+        held = [w for w in run.watched if w.tensor == name and w.buffer in kernel.holdings]
         if not held:
             near = difflib.get_close_matches(name, watchable(kernel), n=3)
             hint = f"; nearest: {', '.join(near)}" if near else ""

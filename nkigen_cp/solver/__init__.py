@@ -1,0 +1,1 @@
+"""Instance, model, search, plan, and the independent check."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from nkigen_cp.solver.candidates import Candidate, Move
 from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.instance import Instance
-from nkigen_cp.solver.layout import Layout
 from nkigen_cp.solver.moves import identity_store
 from nkigen_cp.solver.plan import Form, Step, Store, Use
+from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.solver.variables import load_ns
 
 

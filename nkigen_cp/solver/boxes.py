@@ -7,14 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nkigen_cp.ir.factor.program import Access, FactorOp, FactorTensor, Program
+from nkigen_cp.ir.dtypes import FLOAT32
+from nkigen_cp.ir.factor.program import Access, FactorOp, FactorTensor
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
-from nkigen_cp.solver.layout import Geometry, Layout, Run, geometry
 from nkigen_cp.solver.plan import Cover, Slot
+from nkigen_cp.solver.plan.layout import CHUNK, Geometry, Layout, Run, geometry
 from nkigen_cp.targets.target import Target
-
-CHUNK = "#chunk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +104,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """Extents of one execution of a cover. ``order`` lists free digits outermost first, CHUNK
-    included; ``looped`` are those that each instruction takes one position of."""
+    """Extents of one execution of a cover.
+
+    ``order`` lists free digits outermost first, CHUNK included; ``looped`` are those that each
+    instruction takes one position of.
+    """
 
     partitions: Sequence[Span]  # partitions and how often
     order: tuple[str, ...]
@@ -170,16 +172,8 @@ def _shape(held: Held, cover: Cover, extents: Mapping[str, int], partitions: int
     indexed = [held.strides[d] for d in free if held.strides[d]]
     return OperandShape(
         memory=held.memory,
-        dtype=held.tensor.dtype,
+        dtype=FLOAT32 if held.memory is Memory.PSUM else held.tensor.dtype,
         partitions=partitions,
         free_size=math.prod(free.values()),
         innermost_stride=indexed[-1] if indexed else 1,
     )
-
-
-def box_order(program: Program, cover: Cover, run: Run) -> tuple[str, ...]:
-    """Free digits of the cover's box: chunks, then output order, then what is reduced."""
-    root = program.ops[cover.root]
-    parallel = [d for d in root.output.digits if d not in run.digits]
-    rest = [d.name for d in root.parallel if d.name not in (*parallel, *run.digits)]
-    return (CHUNK, *rest, *parallel, *cover.reduced)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nkigen_cp.ir.factor.program import Program
-from nkigen_cp.solver.layout import Layout
 from nkigen_cp.solver.plan import Spec
+from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.targets.target import Target
 
 ENGINES = ("tensor", "vector", "scalar", "gpsimd", "dma")

@@ -53,14 +53,15 @@ def encode_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
     }
 
 
-def decode_array(data: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+def decode_array(data: Mapping[str, Any]) -> Any:
     """The array that ``encode_array`` wrote."""
     kind = dtype(data["dtype"]).numpy
     raw = zlib.decompress(base64.b64decode(data["zlib"], validate=True))
-    return np.frombuffer(raw, kind).reshape(data["shape"]).copy()
+    array: Any = np.frombuffer(raw, kind)
+    return array.reshape(data["shape"]).copy()
 
 
-def decode(hint: Any, data: Any, where: str) -> Any:
+def decode(hint: Any, data: Any, where: str) -> Any:  # noqa: PLR0911 - one return per shape of type
     """A value of type ``hint`` from JSON data.
 
     Raises:
@@ -98,6 +99,7 @@ def _expect(ok: bool, where: str, wanted: str, data: Any) -> None:
 
 
 def _decode_union(choices: tuple[Any, ...], data: Any, where: str) -> Any:
+    """The member of a union that the data is: tagged classes first, then plain types."""
     if data is None and type(None) in choices:
         return None
     tag = data.get("is") if isinstance(data, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
@@ -107,7 +109,7 @@ def _decode_union(choices: tuple[Any, ...], data: Any, where: str) -> Any:
     for choice in choices:
         if isinstance(choice, type) and not dataclasses.is_dataclass(choice):
             if type(data) is choice:  # pyright: ignore[reportUnknownArgumentType]
-                return data
+                return typing.cast("Any", data)
         elif typing.get_origin(choice) is tuple and isinstance(data, list):
             return decode(choice, data, where)
     names = ", ".join(getattr(c, "__name__", str(c)) for c in choices)

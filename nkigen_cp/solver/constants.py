@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from nkigen_cp.solver.plan import Generate
 
 def recognise(program: Program, name: str, array: Array) -> Generate | None:
     """How to make the constant on chip, or None if it must come as a kernel input."""
-    tensor = program.tensors[name]
     values = np.unique(np.asarray(array, np.float64))
     if values.size == 1:
         return Generate(
@@ -22,10 +22,10 @@ def recognise(program: Program, name: str, array: Array) -> Generate | None:
         )  # fmt: skip
     if values.size != 2:
         return None
-    grids = np.indices(array.shape).reshape(array.ndim, -1)
-    flat = np.asarray(array, np.float64).reshape(-1)
+    grids: Any = np.reshape(np.indices(array.shape, np.int64), (array.ndim, -1))
+    flat: Any = np.ravel(np.asarray(array, np.float64))
     for signs in itertools.product((-1, 0, 1), repeat=array.ndim):
-        form = np.tensordot(np.asarray(signs), grids, axes=1)
+        form: Any = np.asarray(signs, np.int64) @ grids
         for inside, outside in ((values[0], values[1]), (values[1], values[0])):
             threshold = _threshold(form, flat == inside)
             if threshold is not None:
@@ -36,12 +36,11 @@ def recognise(program: Program, name: str, array: Array) -> Generate | None:
                     offset=-threshold,
                     coefficients=_per_factor(program, name, signs),
                 )
-    del tensor
     return None
 
 
-def _threshold(form: Array, mask: Array) -> int | None:
-    """t such that the mask is exactly ``form >= t``."""
+def _threshold(form: Any, mask: Any) -> int | None:
+    """T such that the mask is exactly ``form >= t``."""
     t = int(form[mask].min())
     return t if bool(np.array_equal(form >= t, mask)) else None
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import Access, FactorOp, Program
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
-from nkigen_cp.ir.dtypes import FLOAT32
-from nkigen_cp.solver.boxes import CHUNK, Box, Held, Span, box_busy_ns, form_extents, runs, spans
+from nkigen_cp.solver.boxes import Box, Held, Span, box_busy_ns, form_extents, runs, spans
 from nkigen_cp.solver.candidates import Candidate, Context, Need, rounded
 from nkigen_cp.solver.covers import align, covers_of, inner_producer, renamed
 from nkigen_cp.solver.elementwise import able_engines, column_loops, slot_layouts
-from nkigen_cp.solver.layout import Layout, Run, geometry, operand_layout
 from nkigen_cp.solver.moves import load_busy_ns
-from nkigen_cp.solver.plan import Contract, Cover, Elementwise, Slot, Stream, Tiled
+from nkigen_cp.solver.plan import CHUNK, Contract, Cover, Elementwise, Slot, Stream, Tiled
+from nkigen_cp.solver.plan.layout import Layout, Run, geometry, operand_layout
 
 STREAM_MIN_BYTES = 4096
 """Operands below this many bytes per partition are not worth a loop of their own."""
@@ -43,8 +44,6 @@ def contract_candidates(context: Context, op: FactorOp) -> list[Candidate]:
             _runs_within(context, op, sides.m), _k_runs(context, op, sides)
         ):
             base = _tile(context, op, sides, stationary, m_run, k_run)
-            if base is None:
-                continue
             for cover in epilogues:
                 found += _with_epilogue(context, op, sides, base, cover)
     return found
@@ -65,12 +64,17 @@ def _sides(op: FactorOp, stationary: str) -> Sides:
 
 
 def _runs_within(context: Context, op: FactorOp, digits: tuple[str, ...]) -> list[Run]:
+    """Runs of these digits; a single row at a time only where other ops write the result too."""
     inside = [r for r in runs(op, context.target) if r.digits and set(r.digits) <= set(digits)]
-    return inside or [Run()]
+    pieces = len(context.program.producers(op.output.tensor)) > 1
+    return [*inside, Run()] if pieces or not inside else inside
 
 
 def _k_runs(context: Context, op: FactorOp, sides: Sides) -> list[Run]:
-    """Runs of contracted digits, by the order in which the stationary tensor holds them."""
+    """Runs of contracted digits, by the order in which the stationary tensor holds them.
+
+    Those on most partitions that both operands can be read with; without any, all accumulate.
+    """
     as_output = replace(
         op,
         digits=tuple(replace(d, reduced=False) for d in op.digits if d.name in sides.k),
@@ -80,18 +84,22 @@ def _k_runs(context: Context, op: FactorOp, sides: Sides) -> list[Run]:
         ),
     )
     found = [r for r in runs(as_output, context.target) if r.digits]
+    found = [r for r in found if _readable(context, sides, r)]
     best = max((r.partitions for r in found), default=1)
     return [r for r in found if r.partitions == best] or [Run()]
 
 
-def _tile(  # noqa: PLR0913, PLR0917
+def _readable(context: Context, sides: Sides, k_run: Run) -> bool:
+    """Whether both operands have a layout with the run on the partitions."""
+    accesses = (sides.stationary, sides.moving)
+    layouts = [operand_layout(context.program.tensors[a.tensor], a, k_run) for a in accesses]
+    return all(x is not None and (x.partition or not k_run.digits) for x in layouts)
+
+
+def _tile(
     context: Context, op: FactorOp, sides: Sides, stationary: str, m_run: Run, k_run: Run
-) -> Contract | None:
-    program, target = context.program, context.target
-    for access in (sides.stationary, sides.moving):
-        layout = operand_layout(program.tensors[access.tensor], access, k_run)
-        if layout is None or (k_run.digits and not layout.partition):
-            return None
+) -> Contract:
+    target = context.target
     bank = target.psum_bank_bytes // FLOAT32.size_bytes
     moving, room = _fill(op, sides.n, min(bank, target.moving_free_max), 2)
     taken = {t.digit for t in moving}
@@ -144,9 +152,7 @@ def _epilogues(program: Program, op: FactorOp) -> list[Cover]:
     readers = program.consumers(op.output.tensor)
     for reader in readers[:1] if len(readers) == 1 else ():
         for root in _chain(program, reader):
-            found += [
-                c for cover in covers_of(program, root) if (c := _fused(program, op, cover))
-            ]
+            found += [c for cover in covers_of(program, root) if (c := _fused(program, op, cover))]
     return found
 
 
@@ -155,7 +161,7 @@ def _chain(program: Program, op: FactorOp) -> list[FactorOp]:
     chain = [op]
     while len(chain) < 3:
         readers = program.consumers(chain[-1].output.tensor)
-        if len(readers) != 1 or chain[-1].output.tensor in program.outputs:
+        if len(readers) != 1 or program.leaves(chain[-1].output.tensor):
             break
         chain.append(readers[0])
     return chain
@@ -201,7 +207,7 @@ def _with_epilogue(
     context: Context, op: FactorOp, sides: Sides, base: Contract, cover: Cover
 ) -> list[Candidate]:
     program = context.program
-    layouts = slot_layouts(program, cover, base.m_run)
+    layouts = slot_layouts(context, cover, base.m_run)
     if layouts is None:
         return []
     tile_order = tuple(t.digit for t in (*base.items, *base.moving))
@@ -246,11 +252,8 @@ def _run_spans(op: FactorOp, run: Run) -> list[Span]:
     return spans(op.size(run.digits[0]), run.block) if run.digits else [Span(extent=1, times=1)]
 
 
-def _matmul_shapes(m: int, k: int, n: int, dtype: dict[str, object]) -> dict[str, OperandShape]:
-    from nkigen_cp.ir.dtypes import DType
-
-    def shape(memory: Memory, d: object, partitions: int, free: int) -> OperandShape:
-        assert isinstance(d, DType)
+def _matmul_shapes(m: int, k: int, n: int, dtype: Mapping[str, DType]) -> dict[str, OperandShape]:
+    def shape(memory: Memory, d: DType, partitions: int, free: int) -> OperandShape:
         return OperandShape(memory=memory, dtype=d, partitions=partitions, free_size=free)
 
     return {
@@ -277,7 +280,7 @@ def _epilogue_busy(
         layout = layouts[slot.name]
         strides = form_extents(tensor, layout, slot.access, spec.m_run, order)
         if psum:
-            strides = {d: 1 for d in order}
+            strides = dict.fromkeys(order, 1)
         memory = Memory.PSUM if psum else Memory.SBUF
         held.append(Held(slot=slot, tensor=tensor, memory=memory, strides=strides))
     inner = spec.m_run.partitions // max(1, spec.m_run.block)
@@ -290,9 +293,7 @@ def _epilogue_busy(
     return total
 
 
-def _streams(
-    context: Context, op: FactorOp, sides: Sides, spec: Contract
-) -> list[Stream | None]:
+def _streams(context: Context, op: FactorOp, sides: Sides, spec: Contract) -> list[Stream | None]:
     """Not streaming, and streaming an input along its own outermost digit in growing blocks."""
     found: list[Stream | None] = [None]
     for name, access, own in (
@@ -326,7 +327,7 @@ def _unit(op: FactorOp, spec: Contract, digit: str) -> int:
     return tiled.get(digit, 1)
 
 
-def _candidate(  # noqa: PLR0913, PLR0917
+def _candidate(
     context: Context,
     op: FactorOp,
     sides: Sides,

@@ -19,8 +19,11 @@ ARITHMETIC = ("add", "subtract", "multiply", "maximum", "minimum")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One op of a chain. ``takes`` is "alu", "activation" or "copy"; ``operand`` the parameter its
-    second input fills, which is a "scalar" (immediate or column) or a "tensor"."""
+    """One op of a chain.
+
+    ``takes`` is "alu", "activation" or "copy"; ``operand`` the parameter its second input fills,
+    which is a "scalar" (immediate or column) or a "tensor".
+    """
 
     takes: str
     operator: str = ""
@@ -195,9 +198,7 @@ def _single(
     op: FactorOp, rename: dict[str, str] | None, named: tuple[tuple[str, Value], ...]
 ) -> _Partial:
     data = op.accesses[0]
-    return _Partial(
-        ops=(op.name,), data=renamed(data, rename), reads=(), params=named, internal=()
-    )
+    return _Partial(ops=(op.name,), data=renamed(data, rename), reads=(), params=named, internal=())
 
 
 def _binary(  # noqa: PLR0913, PLR0917
@@ -246,8 +247,10 @@ class Inner:
 def inner_producer(program: Program, access: Access) -> Inner | None:
     """The op that computes exactly what ``access`` reads and nobody else does, or None."""
     writers = program.producers(access.tensor)
-    readers = [a for o in program.ops.values() for a in o.accesses if a.tensor == access.tensor]
-    if len(writers) != 1 or len(readers) != 1 or access.tensor in program.outputs:
+    readers = [
+        a for o in program.consumers(access.tensor) for a in o.accesses if a.tensor == access.tensor
+    ]
+    if len(writers) != 1 or len(readers) != 1 or program.leaves(access.tensor):
         return None
     rename = align(writers[0].output, access)
     if rename is None or set(rename) != {d.name for d in writers[0].digits if not d.reduced}:
@@ -258,6 +261,8 @@ def inner_producer(program: Program, access: Access) -> Inner | None:
 def align(written: Access, read: Access) -> dict[str, str] | None:
     """Digits of the writer -> digits of the reader, if both address the tensor alike."""
     rename: dict[str, str] = {}
+    if len(written.index) != len(read.index):  # one of them addresses the tensor as a whole
+        return None
     for w, r in zip(written.index, read.index, strict=True):
         if (w.offset, w.step) != (r.offset, r.step) or (w.digit is None) != (r.digit is None):
             return None
@@ -303,7 +308,7 @@ def _accumulating(program: Program, op: FactorOp, reduced: tuple[str, ...]) -> l
     rename = align(writers[0].output, data)
     if rename is None or set(rename) != {d.name for d in writers[0].digits}:
         return []
-    sole = len(program.consumers(data.tensor)) == 1 and data.tensor not in program.outputs
+    sole = len(program.consumers(data.tensor)) == 1 and not program.leaves(data.tensor)
     found: list[Cover] = []
     for cover in covers_of(program, writers[0]):
         if cover.instruction != "activation":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nkigen_cp.solver.candidates import ENGINES
 from nkigen_cp.solver.families.engines import SERIAL_SHARE
 from nkigen_cp.solver.instance import Instance
-from nkigen_cp.solver.layout import Layout
+from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.solver.variables import load_ns
 
 
@@ -25,7 +25,7 @@ class Decisions:
 
 def busy_of(instance: Instance, decisions: Decisions) -> dict[str, int]:
     """Busy nanoseconds per engine."""
-    total = dict.fromkeys(ENGINES, 0)
+    total: dict[str, int] = {e: 0 for e in ENGINES}  # noqa: C420 - keys are plain str
     parts = [instance.candidates[i].busy_ns for i in decisions.chosen]
     for name, indices in decisions.moved.items():
         parts += [instance.choices[name].moves[j].busy_ns for j in indices]

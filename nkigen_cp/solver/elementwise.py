@@ -6,20 +6,12 @@ from dataclasses import replace
 
 from nkigen_cp.ir.factor.program import FactorOp, Program
 from nkigen_cp.ir.nki.kernel import Memory
-from nkigen_cp.solver.boxes import (
-    CHUNK,
-    Held,
-    box_busy_ns,
-    box_order,
-    form_extents,
-    needs_loops,
-    runs,
-    whole_box,
-)
+from nkigen_cp.solver.boxes import Held, box_busy_ns, form_extents, needs_loops, runs, whole_box
 from nkigen_cp.solver.candidates import Candidate, Context, Need, rounded
 from nkigen_cp.solver.covers import covers_of
-from nkigen_cp.solver.layout import Layout, Run, operand_layout, partition_bytes
-from nkigen_cp.solver.plan import Cover, Elementwise, Slot
+from nkigen_cp.solver.pieces import piece_layouts
+from nkigen_cp.solver.plan import CHUNK, Cover, Elementwise, Slot, box_order
+from nkigen_cp.solver.plan.layout import Layout, Run, operand_layout, partition_bytes
 from nkigen_cp.targets.target import Target
 
 
@@ -40,8 +32,9 @@ def able_engines(target: Target, cover: Cover) -> list[str]:
     return [e for e in cover.engines if all(o in target.alu_ops[e] for o in operators)]
 
 
-def slot_layouts(program: Program, cover: Cover, run: Run) -> dict[str, Layout] | None:
-    """Layout of every slot for a run, or None if some operand cannot be read so."""
+def slot_layouts(context: Context, cover: Cover, run: Run) -> dict[str, Layout] | None:
+    """Layout of every slot for a run, or None if some operand cannot be read or written so."""
+    program = context.program
     layouts: dict[str, Layout] = {}
     for slot in (*cover.reads, *cover.writes):
         layout = operand_layout(program.tensors[slot.access.tensor], slot.access, run)
@@ -49,6 +42,9 @@ def slot_layouts(program: Program, cover: Cover, run: Run) -> dict[str, Layout] 
             return None
         layouts[slot.name] = layout
     for slot in cover.writes:
+        shared = piece_layouts(context, slot.access.tensor)
+        if shared is not None and layouts[slot.name] not in shared:
+            return None
         if run.digits and not layouts[slot.name].partition:
             return None
     return layouts
@@ -88,7 +84,7 @@ def _held(program: Program, slot: Slot, run: Run, layout: Layout, order: tuple[s
 
 def _with_run(context: Context, cover: Cover, run: Run) -> list[Candidate]:
     program, target = context.program, context.target
-    layouts = slot_layouts(program, cover, run)
+    layouts = slot_layouts(context, cover, run)
     if layouts is None:
         return []
     root = program.ops[cover.root]

@@ -1,4 +1,4 @@
-"""Plan files: a plan and its graph as versioned JSON, written atomically, never executed on load."""
+"""Plan files: a plan, its graph and target as versioned JSON; nothing read is executed."""
 
 from __future__ import annotations
 

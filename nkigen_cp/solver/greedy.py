@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nkigen_cp.errors import Infeasible
-from nkigen_cp.solver.candidates import Candidate, Move
+from nkigen_cp.solver.candidates import Candidate
 from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.instance import Choice, Instance
-from nkigen_cp.solver.layout import Layout
+from nkigen_cp.solver.plan.layout import Layout
 
 UNREACHABLE = 10**12
 
@@ -146,30 +146,25 @@ def _arrivals(
     native = held.native.get(choice.tensor.name)
     primary = {native} | _loaded(choice, held)
     found: list[_Route] = []
-    direct: Mapping[Layout, tuple[int, Move]] = _loads(choice)
-    for j, move in enumerate(choice.moves):
-        if move.target != layout:
-            continue
+    for j in choice.arrivals.get(layout, ()):
+        move = choice.moves[j]
         cost = extra + sum(move.busy_ns.values())
         if move.source is None:
             if loads:
                 found.append(_Route(cost_ns=cost, moves=(j,), forms=(layout,), spill=spill))
         elif move.source in kept and move.source in primary and not spill:
             found.append(_Route(cost_ns=cost, moves=(j,), forms=(layout,)))
-        elif loads and move.source in direct:
-            first, load = direct[move.source]
-            total = cost + sum(load.busy_ns.values())
+        elif loads and (first := _load_of(choice, move.source)) is not None:
+            total = cost + sum(choice.moves[first].busy_ns.values())
             forms = (move.source, layout)
             found.append(_Route(cost_ns=total, moves=(first, j), forms=forms, spill=spill))
     return found
 
 
-def _loads(choice: Choice) -> dict[Layout, tuple[int, Move]]:
-    found: dict[Layout, tuple[int, Move]] = {}
-    for j, m in enumerate(choice.moves):
-        if m.source is None:
-            found.setdefault(m.target, (j, m))
-    return found
+def _load_of(choice: Choice, layout: Layout) -> int | None:
+    """The move that loads the layout from HBM, or makes it on chip."""
+    js = choice.arrivals.get(layout, ())
+    return next((j for j in js if choice.moves[j].source is None), None)
 
 
 def _loaded(choice: Choice, held: _Held) -> set[Layout]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nkigen_cp.errors import Infeasible
-from nkigen_cp.ir.factor.program import FactorOp, FactorTensor, Program
+from nkigen_cp.ir.factor.program import Digit, FactorOp, FactorTensor, Program
 from nkigen_cp.ir.tensor.table import OPS, Family
 from nkigen_cp.solver.boxes import runs
 from nkigen_cp.solver.candidates import Candidate, Context, Move, Need, rounded
 from nkigen_cp.solver.constants import recognise
 from nkigen_cp.solver.contract import contract_candidates
 from nkigen_cp.solver.elementwise import elementwise_candidates
-from nkigen_cp.solver.layout import Layout, partition_bytes
 from nkigen_cp.solver.moves import (
     generate_moves,
     identity_store,
@@ -24,21 +23,35 @@ from nkigen_cp.solver.moves import (
 )
 from nkigen_cp.solver.order import execution_order
 from nkigen_cp.solver.plan import Generate, Reinterpret, Store
+from nkigen_cp.solver.plan.layout import Layout, geometry, partition_bytes
 from nkigen_cp.targets.target import Target
+
+Place = tuple[Layout | None, str]
+"""A layout (None: HBM) and an op."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One tensor's possible forms. ``sizes`` per layout are bytes per partition."""
+    """One tensor's possible forms. ``sizes`` per layout are bytes per partition.
+
+    ``makers`` and ``readers`` list the candidates that write it by (layout, producer) and read it
+    by (layout, last op), ``arrivals`` the moves into a layout; ``first`` and ``last`` are the steps
+    between which it may be alive.
+    """
 
     tensor: FactorTensor
     in_hbm: bool
     layouts: tuple[Layout, ...]
     sizes: Mapping[Layout, int]
     moves: tuple[Move, ...]
+    arrivals: Mapping[Layout, tuple[int, ...]]
     spills: Mapping[Layout, int]  # DMA ns to store the form to HBM; empty for HBM tensors
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
+    makers: Mapping[Place, tuple[int, ...]]
+    readers: Mapping[Place, tuple[int, ...]]
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +61,14 @@ class Instance:
     program: Program
     target: Target
     order: tuple[str, ...]
+    positions: Mapping[str, int]
     candidates: tuple[Candidate, ...]
     choices: Mapping[str, Choice]
     stored: tuple[str, ...]
     generated: Mapping[str, Generate]
 
     def position(self, op: str) -> int:
-        return self.order.index(op)
+        return self.positions[op]
 
 
 def planned(program: Program) -> Program:
@@ -69,9 +83,8 @@ def build_instance(program: Program, target: Target) -> Instance:
         Infeasible: an op has no candidate at all; names it and the user's line.
     """
     generated = {n: g for n, a in program.constants.items() if (g := recognise(program, n, a))}
-    in_hbm = frozenset(
-        {*program.inputs, *(n for n in program.constants if n not in generated)}
-    )
+    bound = (n for n in program.constants if n not in generated)
+    in_hbm = frozenset({*program.inputs, *program.windows, *bound})
     context = Context(program=program, target=target, in_hbm=in_hbm)
     program, stores = _stores(program)
     context = replace(context, program=program)
@@ -88,16 +101,19 @@ def build_instance(program: Program, target: Target) -> Instance:
     for store in stores:
         candidates += _store_candidates(context, store, universe)
     kept = tuple(_undominated(candidates))
-    touched = {n.tensor for c in kept for n in (*c.needs, *c.makes)}
+    order = execution_order(program, kept, [s.op for s in stores])
+    positions = {o: k for k, o in enumerate(order)}
+    uses = _uses(program, kept)
     choices = {
-        t: _choice(context, program.tensors[t], kept, generated)
+        t: _choice(context, program.tensors[t], uses[t], positions, generated)
         for t in program.tensors
-        if t in touched
+        if t in uses
     }
     return Instance(
         program=program,
         target=target,
-        order=execution_order(program, kept, [s.op for s in stores]),
+        order=order,
+        positions=positions,
         candidates=kept,
         choices=choices,
         stored=tuple(s.op for s in stores),
@@ -113,9 +129,7 @@ def _stores(program: Program) -> tuple[Program, list[Store]]:
     for name, op in program.ops.items():
         if op.kind == "copy" and op.output.tensor in program.outputs:
             digits = {d.name: d.size for d in op.digits}
-            stores.append(
-                Store(source=op.accesses[0], target=op.output, digits=digits, op=name)
-            )
+            stores.append(Store(source=op.accesses[0], target=op.output, digits=digits, op=name))
             moved.add(op.output.tensor)
             del ops[name]
     for out in program.outputs:
@@ -156,16 +170,8 @@ def _universe(program: Program, candidates: list[Candidate]) -> dict[str, list[L
 def natural_layouts(tensor: FactorTensor, target: Target) -> list[Layout]:
     """Layouts of a tensor by itself: every run of its factors on the partitions, and the row."""
     store = identity_store(tensor, "")
-    op = FactorOp(
-        name="",
-        kind="copy",
-        digits=(),
-        inputs=(),
-        output=store.source,
-    )
-    from nkigen_cp.ir.factor.program import Digit
-
-    op = replace(op, digits=tuple(Digit(name=f.name, size=f.size) for f in tensor.factors))
+    digits = tuple(Digit(name=f.name, size=f.size) for f in tensor.factors)
+    op = FactorOp(name="", kind="copy", digits=digits, inputs=(), output=store.source)
     return [Layout(partition=r.digits, block=r.block) for r in runs(op, target)]
 
 
@@ -175,6 +181,8 @@ def _store_candidates(
     tensor = context.program.tensors[store.source.tensor]
     layouts = [*universe[tensor.name]]
     layouts += [x for x in natural_layouts(tensor, context.target) if x not in layouts]
+    ordered = (_in_target_order(tensor, store, x) for x in layouts if x.replicas == 1)
+    layouts += [x for x in dict.fromkeys(ordered) if x not in layouts]
     found = [
         Candidate(
             ops=(store.op,),
@@ -199,6 +207,18 @@ def _store_candidates(
             )
         )
     return found
+
+
+def _in_target_order(tensor: FactorTensor, store: Store, layout: Layout) -> Layout:
+    """The layout with its free factors in the order in which the store's target has them."""
+    factor = {
+        i.digit: f.name for f, i in zip(tensor.factors, store.source.index, strict=True) if i.digit
+    }
+    canonical = [f.name for f in geometry(tensor, layout).free]
+    wanted = [factor[i.digit] for i in store.target.index if i.digit in factor]
+    order = [n for n in wanted if n in canonical]
+    order = [n for n in canonical if n not in order] + order
+    return layout if order == canonical else replace(layout, free=tuple(order))
 
 
 def _hbm_row(tensor: FactorTensor, store: Store) -> int:
@@ -227,14 +247,38 @@ def _hbm_copy_ns(target: Target, tensor: FactorTensor, store: Store, row: int) -
     return descriptors * each / spread + target.dma.transfer_overhead_ns
 
 
+@dataclass(slots=True)
+class _Uses:
+    """Candidates that write and read one tensor, by place."""
+
+    makers: dict[Place, list[int]] = field(default_factory=dict[Place, list[int]])
+    readers: dict[Place, list[int]] = field(default_factory=dict[Place, list[int]])
+
+
+def _uses(program: Program, candidates: tuple[Candidate, ...]) -> dict[str, _Uses]:
+    producers = {t: {o.name for o in program.producers(t)} for t in program.tensors}
+    uses: dict[str, _Uses] = {}
+    for i, c in enumerate(candidates):
+        for need in dict.fromkeys((n.tensor, n.layout) for n in c.needs):
+            found = uses.setdefault(need[0], _Uses()).readers
+            found.setdefault((need[1], c.ops[-1]), []).append(i)
+        for make in c.makes:
+            found = uses.setdefault(make.tensor, _Uses()).makers
+            for op in c.ops:
+                if op in producers[make.tensor]:
+                    found.setdefault((make.layout, op), []).append(i)
+    return uses
+
+
 def _choice(
     context: Context,
     tensor: FactorTensor,
-    candidates: tuple[Candidate, ...],
+    uses: _Uses,
+    positions: Mapping[str, int],
     generated: Mapping[str, Generate],
 ) -> Choice:
-    made = [m.layout for c in candidates for m in c.makes if m.tensor == tensor.name and m.layout]
-    needed = [n.layout for c in candidates for n in c.needs if n.tensor == tensor.name and n.layout]
+    made = [x for x, _ in uses.makers if x is not None]
+    needed = list(dict.fromkeys(x for x, _ in uses.readers if x is not None))
     in_hbm = tensor.name in context.in_hbm
     layouts = list(dict.fromkeys([*made, *needed]))
     sources = list(dict.fromkeys(made))
@@ -263,18 +307,32 @@ def _choice(
             for x in dict.fromkeys(made)
             if x.replicas == 1
         }
+    producers = tuple(o.name for o in context.program.producers(tensor.name))
+    consumers = tuple(dict.fromkeys(root for _, root in uses.readers))
+    writing = [positions[p] for p in producers if p in positions]
+    reading = [positions[c] for c in consumers]
     return Choice(
         tensor=tensor,
         in_hbm=in_hbm,
         layouts=tuple(layouts),
         sizes={x: partition_bytes(tensor, x) for x in layouts},
         moves=tuple(moves),
+        arrivals=_by_target(moves),
         spills=spills,
-        producers=tuple(o.name for o in context.program.producers(tensor.name)),
-        consumers=tuple(
-            dict.fromkeys(c.ops[-1] for c in candidates for n in c.needs if n.tensor == tensor.name)
-        ),
+        producers=producers,
+        consumers=consumers,
+        makers={k: tuple(v) for k, v in uses.makers.items()},
+        readers={k: tuple(v) for k, v in uses.readers.items()},
+        first=min(writing or reading),
+        last=max([*reading, *writing]),
     )
+
+
+def _by_target(moves: list[Move]) -> dict[Layout, tuple[int, ...]]:
+    found: dict[Layout, list[int]] = {}
+    for j, move in enumerate(moves):
+        found.setdefault(move.target, []).append(j)
+    return {x: tuple(js) for x, js in found.items()}
 
 
 def _undominated(candidates: list[Candidate]) -> list[Candidate]:

@@ -1,4 +1,4 @@
-"""Moves between forms: loads, stores, transposes, replication, on-chip constants; and their cost."""
+"""Moves between forms and their cost: loads, stores, transposes, replication, constants."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
-from nkigen_cp.solver.boxes import spans
+from nkigen_cp.solver.boxes import Span, spans
 from nkigen_cp.solver.candidates import Context, Move, rounded
-from nkigen_cp.solver.layout import Geometry, Layout, geometry
 from nkigen_cp.solver.plan import Generate, Load, Replicate, Store, Tiled, Transpose
+from nkigen_cp.solver.plan.layout import Geometry, Layout, geometry, partition_window
 from nkigen_cp.targets.target import Target
 
 
@@ -110,21 +110,34 @@ def load_moves(context: Context, tensor: FactorTensor, layout: Layout) -> list[M
 def store_busy_ns(target: Target, tensor: FactorTensor, layout: Layout, spec: Store) -> float:
     """DMA time to write a form through index maps into HBM."""
     row = _store_row(tensor, layout, spec)
-    shape = geometry(tensor, layout)
-    elements = math.prod(spec.digits.values())
-    partitions = max(1, min(shape.partitions, elements))
-    return _dma_ns(target, tensor.dtype, partitions, max(1, elements // partitions), row)
+    window = partition_window(tensor, layout, spec.source, spec.digits)
+    run, walks = window.run, math.prod(spec.digits[d] for d in window.walked)
+    elements = math.prod(spec.digits.values()) // walks
+    if not run.digits:
+        return walks * _dma_ns(target, tensor.dtype, 1, elements, row)
+    size, inner = spec.digits[run.digits[0]], run.partitions // run.block
+    elements //= size * inner
+    head = min(-window.offset % run.block, size)
+    found = [Span(extent=head, times=1)] if head else []
+    total = 0.0
+    for span in (*found, *spans(size - head, run.block)):
+        chunks = span.times if not found and size % run.block == 0 else 1
+        one = _dma_ns(target, tensor.dtype, span.extent * inner, chunks * elements, row)
+        total += span.times // chunks * one
+    return walks * total
 
 
 def _store_row(tensor: FactorTensor, layout: Layout, spec: Store) -> int:
     """Elements contiguous in the partition's free dim and in the HBM target."""
     free = [f.name for f in geometry(tensor, layout).free]
     names = {
-        i.digit: f.name for f, i in zip(tensor.factors, spec.source.index, strict=True) if i.digit
+        i.digit: f.name
+        for f, i in zip(tensor.factors, spec.source.index, strict=True)
+        if i.digit and i.step == 1
     }
     row = 1
     for index in reversed(spec.target.index):
-        if index.digit is None or not free or names.get(index.digit) != free[-1]:
+        if index.digit is None or index.step > 1 or not free or names.get(index.digit) != free[-1]:
             break
         free.pop()
         size = spec.digits[index.digit]
@@ -185,7 +198,7 @@ def _divisor(size: int, most: int) -> int:
     return max(d for d in range(1, min(size, most) + 1) if size % d == 0)
 
 
-def _transpose_ns(  # noqa: PLR0913, PLR0917
+def _transpose_ns(
     target: Target,
     tensor: FactorTensor,
     a: Geometry,
@@ -198,7 +211,9 @@ def _transpose_ns(  # noqa: PLR0913, PLR0917
     blocks_a = _blocks(a)
     blocks_b = _blocks(b)
     others = math.prod(f.size for f in a.free) // math.prod(n * t for n, t in blocks_b)
-    others = max(1, tensor.size // (sum(n * t for n, t in blocks_a) * sum(n * t for n, t in blocks_b)))
+    others = max(
+        1, tensor.size // (sum(n * t for n, t in blocks_a) * sum(n * t for n, t in blocks_b))
+    )
     tensor_ns = evict_ns = 0.0
     for pa, times_a in blocks_a:
         for pb, times_b in blocks_b:
@@ -243,10 +258,14 @@ def replicate_moves(context: Context, tensor: FactorTensor, target: Layout) -> l
     found: list[Move] = []
     for engine in ("vector", "scalar"):
         tensor_ns = evict_ns = 0.0
-        for combo in itertools.product(*(spans(tensor.factor(t.digit).size, t.block) for t in tiles)):
+        for combo in itertools.product(
+            *(spans(tensor.factor(t.digit).size, t.block) for t in tiles)
+        ):
             times = looped * math.prod(s.times for s in combo)
             size = math.prod(s.extent for s in combo)
-            matmul, evict = _replicated_ns(context.target, tensor.dtype, target.replicas, size, engine)
+            matmul, evict = _replicated_ns(
+                context.target, tensor.dtype, target.replicas, size, engine
+            )
             tensor_ns += times * matmul
             evict_ns += times * evict
         found.append(

@@ -11,8 +11,11 @@ from nkigen_cp.solver.candidates import Candidate
 def execution_order(
     program: Program, candidates: Sequence[Candidate], stores: Sequence[str]
 ) -> tuple[str, ...]:
-    """Ops in program order, except that an op all of whose covers write several tensors moves up
-    to right behind its producer; every store follows the producers of what it stores."""
+    """Program order, with two exceptions.
+
+    An op that may share an instruction with its producer, each writing its own tensor, moves up to
+    right behind it; every store follows whatever may produce what it stores.
+    """
     order: list[str] = []
     pending = list(program.ops)
     done: set[str] = set()
@@ -29,9 +32,13 @@ def execution_order(
         order.append(name)
         done.add(name)
         pending.remove(name)
+    makers: dict[str, list[str]] = {}
+    for c in candidates:
+        for make in c.makes:
+            makers.setdefault(make.tensor, []).append(c.ops[-1])
     sources = {c.ops[0]: c.needs[0].tensor for c in candidates if c.ops[0] in stores}
     for store in stores:
-        after = [order.index(w) for w in writers.get(sources[store], [])]
+        after = [order.index(w) for w in makers.get(sources[store], [])]
         at = max(after) + 1 if after else len(order)
         while at < len(order) and order[at] in stores:
             at += 1

@@ -16,8 +16,8 @@ from nkigen_cp.solver.families.engines import SERIAL_SHARE
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.variables import Variables, create_variables
 
-BUDGET = {"fast": 1.0, "balanced": 12.0, "max": 120.0}
-"""Deterministic time per effort; on two cores about as many wall seconds."""
+BUDGET = {"fast": 1.0, "balanced": 4.0, "max": 60.0}
+"""Deterministic time per effort; one unit took 2.5 to 5 wall seconds on two cores."""
 
 WALL_LIMIT_S = {"fast": 20.0, "balanced": 90.0, "max": 900.0}
 """Safety stop; a plan it cut short says that it is not deterministic."""
@@ -61,7 +61,7 @@ class _Recorder(cp_model.CpSolverSolutionCallback):
             )
 
 
-def search(  # noqa: PLR0913
+def search(
     instance: Instance,
     hint: Decisions | None,
     *,
@@ -71,26 +71,38 @@ def search(  # noqa: PLR0913
     on_progress: ProgressFn | None = None,
 ) -> Outcome:
     """The best decisions within the budget, and the proven bound."""
+    model, variables = build_model(instance)
+    # An infeasible hint makes OR-Tools 9.15 abort the process when the model is infeasible too.
+    if hint is not None and memory.fits(instance, hint):
+        _hint(model, instance, variables, hint)
+    solver = _configured(effort, seed, workers)
+    status, stopped = _run(solver, model, _Recorder(on_progress), WALL_LIMIT_S[effort])
+    if status == "INFEASIBLE":
+        # Presolve of 9.15 has reported feasible models as infeasible: ask again without it.
+        solver = _configured(effort, seed, workers)
+        solver.parameters.cp_model_presolve = False
+        status, stopped = _run(solver, model, _Recorder(on_progress), WALL_LIMIT_S[effort])
+    solved = status in ("OPTIMAL", "FEASIBLE")
+    bound = solver.best_objective_bound if status != "INFEASIBLE" else 0.0
+    return Outcome(
+        status=status,
+        decisions=_extract(solver, instance, variables) if solved else None,
+        bound=max(0, int(-(-bound // 1))),
+        deterministic=not stopped,
+    )
+
+
+def build_model(instance: Instance) -> tuple[cp_model.CpModel, Variables]:
+    """The whole model: one constraint family after the other, then the objective."""
     model = cp_model.CpModel()
     variables = create_variables(model, instance)
     for family in (cover, layouts, memory):
         family.add(model, instance, variables)
     model.minimize(engines.add(model, instance, variables))
-    if hint is not None:
-        _hint(model, instance, variables, hint)
     problem = model.validate()
     if problem:
         raise PlanError(f"internal: the solver model is invalid: {problem}")
-    solver = _configured(effort, seed, workers)
-    status, stopped = _run(solver, model, _Recorder(on_progress), WALL_LIMIT_S[effort])
-    if status not in ("OPTIMAL", "FEASIBLE"):
-        return Outcome(status=status, decisions=None, bound=0, deterministic=not stopped)
-    return Outcome(
-        status=status,
-        decisions=_extract(solver, instance, variables),
-        bound=int(-(-solver.best_objective_bound // 1)),
-        deterministic=not stopped,
-    )
+    return model, variables
 
 
 def _configured(effort: str, seed: int, workers: int) -> cp_model.CpSolver:
@@ -99,7 +111,7 @@ def _configured(effort: str, seed: int, workers: int) -> cp_model.CpSolver:
     p = solver.parameters
     p.num_workers = workers
     p.interleave_search = True
-    p.subsolvers.extend(["max_lp", "default_lp"])
+    p.subsolvers.extend(["max_lp", "default_lp"])  # pyright: ignore[reportUnknownMemberType]
     p.random_seed = seed
     p.max_deterministic_time = BUDGET[effort]
     p.symmetry_level = 0

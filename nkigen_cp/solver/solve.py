@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import ortools
+
+import ortools  # pyright: ignore[reportMissingTypeStubs]
 
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.program import Program
@@ -94,7 +95,6 @@ def _plan(
     packed = pack(steps, forms, instance.target.sbuf_partition_bytes)
     busy = busy_of(instance, decisions)
     found = outcome.decisions is not None
-    bound = outcome.bound // SERIAL_SHARE if found else max(busy.values())
     return PlanData(
         version=PLAN_VERSION,
         kernel=graph.name,
@@ -105,7 +105,7 @@ def _plan(
         status=outcome.status if found else "GREEDY",
         deterministic=outcome.deterministic,
         objective_ns=scaled_objective(busy) // SERIAL_SHARE,
-        bound_ns=bound if found else 0,
+        bound_ns=outcome.bound // SERIAL_SHARE,
         busy_ns=busy,
         residency=_residency(steps, list(packed.forms)),
         forms=packed.forms,

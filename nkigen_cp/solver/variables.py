@@ -9,7 +9,7 @@ from ortools.sat.python import cp_model
 
 from nkigen_cp.solver.candidates import ENGINES
 from nkigen_cp.solver.instance import Choice, Instance
-from nkigen_cp.solver.layout import Layout
+from nkigen_cp.solver.plan.layout import Layout
 
 FormKey = tuple[str, Layout]
 

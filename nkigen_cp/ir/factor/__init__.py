@@ -1,0 +1,1 @@
+"""The factored program: dims split into factors, views composed away."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import networkx
+
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorOp, Program
 from nkigen_cp.ir.tensor.graph import Immediate
 
@@ -16,21 +18,20 @@ from nkigen_cp.ir.tensor.graph import Immediate
 def compose_views(program: Program) -> Program:
     """The same program with every composable copy removed and unread ops dropped."""
     ops = dict(program.ops)
-    tensors = program.tensors
     for name in list(ops):
-        op = ops[name]
-        if op.kind == "copy" and _same_dtype(program, op):
+        op = ops.get(name)
+        if op is not None and op.kind == "copy" and _same_dtype(program, op):
             if _reads_through(program, ops, op):
-                ops = _into_consumers(ops, op)
-            elif _writes_through(program, ops, op):
-                ops = _into_producers(ops, op)
+                ops = _into_consumers(ops, op, kept=op.output.tensor in program.outputs)
+            else:
+                ops = _pieces_through(program, ops, op.output.tensor)
     ops = _alive(program, ops)
     used = {a.tensor for o in ops.values() for a in (*o.accesses, o.output)}
     used |= {*program.inputs, *program.outputs}
     return replace(
         program,
-        ops=ops,
-        tensors={n: t for n, t in tensors.items() if n in used},
+        ops=_ordered(ops),
+        tensors={n: t for n, t in program.tensors.items() if n in used},
         constants={n: c for n, c in program.constants.items() if n in used},
     )
 
@@ -44,6 +45,10 @@ def _writers(ops: dict[str, FactorOp], tensor: str) -> list[FactorOp]:
     return [o for o in ops.values() if o.output.tensor == tensor]
 
 
+def _readers(ops: dict[str, FactorOp], tensor: str) -> list[FactorOp]:
+    return [o for o in ops.values() if any(a.tensor == tensor for a in o.accesses)]
+
+
 def _is_whole(program: Program, access: Access) -> bool:
     """Every factor addressed by a digit of its own from its start to its end, so it inverts."""
     tensor = program.tensors[access.tensor]
@@ -55,11 +60,29 @@ def _is_whole(program: Program, access: Access) -> bool:
 def _reads_through(program: Program, ops: dict[str, FactorOp], op: FactorOp) -> bool:
     target = op.output.tensor
     return (
-        target not in program.outputs
-        and len(_writers(ops, target)) == 1
+        len(_writers(ops, target)) == 1
         and _is_whole(program, op.output)
         and not any(o.kind == "reshape" and o.accesses[0].tensor == target for o in ops.values())
+        and (target not in program.outputs or bool(_readers(ops, target)))
     )
+
+
+def _pieces_through(
+    program: Program, ops: dict[str, FactorOp], target: str
+) -> dict[str, FactorOp]:
+    """The copies into a tensor composed into what produces their sources, as far as possible.
+
+    An output that nobody reads takes either all of them or none: copies that remain are stores
+    from wherever their sources lie, which an output that is put together on chip cannot have.
+    """
+    found, whole = ops, True
+    for op in _writers(ops, target):
+        if op.kind == "copy" and _same_dtype(program, op) and _writes_through(program, found, op):
+            found = _into_producers(found, op)
+        else:
+            whole = whole and op.kind not in ("copy", "reshape")
+    together = target in program.outputs and not _readers(ops, target)
+    return found if whole or not together else ops
 
 
 def _writes_through(program: Program, ops: dict[str, FactorOp], op: FactorOp) -> bool:
@@ -67,7 +90,7 @@ def _writes_through(program: Program, ops: dict[str, FactorOp], op: FactorOp) ->
     source = op.accesses[0].tensor
     home = (*program.inputs, *program.outputs, *program.constants)
     writers = _writers(ops, source)
-    readers = [o for o in ops.values() if any(a.tensor == source for a in o.accesses)]
+    readers = _readers(ops, source)
     return (
         source not in home
         and _is_whole(program, op.accesses[0])
@@ -75,7 +98,25 @@ def _writes_through(program: Program, ops: dict[str, FactorOp], op: FactorOp) ->
         and all(o.kind not in ("reshape", "copy") for o in writers)
         and not any(o.kind == "reshape" for o in readers)
         and bool(writers)
+        and not _waits_for_itself(ops, op)
     )
+
+
+def _waits_for_itself(ops: dict[str, FactorOp], copy: FactorOp) -> bool:
+    """Whether another piece of the copy's target is made out of the copy's source.
+
+    If source and target were one tensor, that piece would read the tensor that it writes.
+    """
+    source, target = copy.accesses[0].tensor, copy.output.tensor
+    others = {o.name for o in _writers(ops, target) if o.name != copy.name}
+    reached = {o.name for o in _readers(ops, source) if o.name != copy.name}
+    pending = sorted(reached)
+    while pending and not reached & others:
+        for op in _readers(ops, ops[pending.pop()].output.tensor):
+            if op.name not in reached:
+                reached.add(op.name)
+                pending.append(op.name)
+    return bool(reached & others)
 
 
 def _follow(outer: Access, through: Access, target: Access) -> Access:
@@ -90,14 +131,14 @@ def _follow(outer: Access, through: Access, target: Access) -> Access:
             continue
         o = by_digit[i.digit]
         index.append(
-            FactorIndex(
-                digit=o.digit, offset=i.offset + i.step * o.offset, step=i.step * o.step
-            )
+            FactorIndex(digit=o.digit, offset=i.offset + i.step * o.offset, step=i.step * o.step)
         )
     return Access(tensor=target.tensor, index=tuple(index))
 
 
-def _into_consumers(ops: dict[str, FactorOp], copy: FactorOp) -> dict[str, FactorOp]:
+def _into_consumers(
+    ops: dict[str, FactorOp], copy: FactorOp, *, kept: bool
+) -> dict[str, FactorOp]:
     def redirect(i: Access | Immediate) -> Access | Immediate:
         if isinstance(i, Access) and i.tensor == copy.output.tensor:
             return _follow(i, copy.output, copy.accesses[0])
@@ -106,7 +147,7 @@ def _into_consumers(ops: dict[str, FactorOp], copy: FactorOp) -> dict[str, Facto
     return {
         n: replace(o, inputs=tuple(redirect(i) for i in o.inputs))
         for n, o in ops.items()
-        if n != copy.name
+        if kept or n != copy.name
     }
 
 
@@ -130,11 +171,30 @@ def _into_producers(ops: dict[str, FactorOp], copy: FactorOp) -> dict[str, Facto
 
 
 def _alive(program: Program, ops: dict[str, FactorOp]) -> dict[str, FactorOp]:
-    needed = set(program.outputs)
+    """The ops that outputs depend on."""
+    writers: dict[str, list[FactorOp]] = {}
+    for op in ops.values():
+        writers.setdefault(op.output.tensor, []).append(op)
+    pending, needed = list(program.outputs), dict.fromkeys(program.outputs)
     alive: dict[str, FactorOp] = {}
-    for name in reversed(list(ops)):
-        op = ops[name]
-        if op.output.tensor in needed:
-            alive[name] = op
-            needed |= {a.tensor for a in op.accesses}
+    while pending:
+        for op in writers.get(pending.pop(), ()):
+            alive[op.name] = op
+            new = [a.tensor for a in op.accesses if a.tensor not in needed]
+            needed.update(dict.fromkeys(new))
+            pending += new
     return {n: ops[n] for n in ops if n in alive}
+
+
+def _ordered(ops: dict[str, FactorOp]) -> dict[str, FactorOp]:
+    """Program order, except that all pieces of a tensor come before what reads it."""
+    writers: dict[str, list[str]] = {}
+    for op in ops.values():
+        writers.setdefault(op.output.tensor, []).append(op.name)
+    waits = networkx.DiGraph()
+    waits.add_nodes_from(ops)
+    for op in ops.values():
+        waits.add_edges_from((w, op.name) for a in op.accesses for w in writers.get(a.tensor, ()))
+    place = {n: k for k, n in enumerate(ops)}
+    order = networkx.lexicographical_topological_sort(waits, key=place.__getitem__)
+    return {n: ops[n] for n in order}

@@ -8,6 +8,7 @@ break the chain is opaque: it goes through HBM, where row-major reinterpretation
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from nkigen_cp.ir.tensor.graph import DimIndex, Graph, Op, Operand
@@ -40,7 +41,7 @@ class Cuts:
         if size == 1:
             return ()
         bounds = (1, *self.at.get(node, ()), size)
-        return tuple(b // a for a, b in zip(bounds, bounds[1:], strict=False))[::-1]
+        return tuple(b // a for a, b in itertools.pairwise(bounds))[::-1]
 
 
 def find_cuts(graph: Graph) -> Cuts:
@@ -135,7 +136,7 @@ def _conflict(graph: Graph, links: list[Link], cuts: dict[Node, set[int]]) -> st
 
 def _is_chain(cuts: set[int], size: int) -> bool:
     bounds = (*sorted(cuts), size)
-    return all(b % a == 0 for a, b in zip(bounds, bounds[1:], strict=False))
+    return all(b % a == 0 for a, b in itertools.pairwise(bounds))
 
 
 def _last_view(graph: Graph, links: list[Link], node: Node) -> str:

@@ -104,8 +104,20 @@ class FactorOp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InputWindow:
+    """A tensor that is a window of the input ``base`` in HBM: its first position in every dim."""
+
+    base: str
+    offsets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A factored graph, ops in execution order."""
+    """A factored graph, ops in execution order.
+
+    ``stored`` names tensors of which outputs are views that no op of the program makes any more;
+    ``windows`` are the tensors that are parts of inputs.
+    """
 
     name: str
     graph: Graph
@@ -114,9 +126,29 @@ class Program:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     constants: Mapping[str, Array]
+    stored: tuple[str, ...] = ()
+    windows: Mapping[str, InputWindow] = field(default_factory=dict[str, InputWindow])
+    _writers: Mapping[str, tuple[FactorOp, ...]] = field(init=False, repr=False, compare=False)
+    _readers: Mapping[str, tuple[FactorOp, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        writers: dict[str, list[FactorOp]] = {}
+        readers: dict[str, list[FactorOp]] = {}
+        for op in self.ops.values():
+            writers.setdefault(op.output.tensor, []).append(op)
+            for tensor in dict.fromkeys(a.tensor for a in op.accesses):
+                readers.setdefault(tensor, []).append(op)
+        object.__setattr__(self, "_writers", {t: tuple(o) for t, o in writers.items()})
+        object.__setattr__(self, "_readers", {t: tuple(o) for t, o in readers.items()})
+
+    def leaves(self, tensor: str) -> bool:
+        """Whether the tensor, or a view of it, leaves the kernel."""
+        return tensor in self.outputs or tensor in self.stored
 
     def producers(self, tensor: str) -> tuple[FactorOp, ...]:
-        return tuple(o for o in self.ops.values() if o.output.tensor == tensor)
+        """Ops that write the tensor, in execution order."""
+        return self._writers.get(tensor, ())
 
     def consumers(self, tensor: str) -> tuple[FactorOp, ...]:
-        return tuple(o for o in self.ops.values() if any(a.tensor == tensor for a in o.accesses))
+        """Ops that read the tensor, in execution order."""
+        return self._readers.get(tensor, ())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from nkigen_cp.ir.factor.compose import compose_views
 from nkigen_cp.ir.factor.cuts import Cuts, find_cuts
 from nkigen_cp.ir.factor.program import (
@@ -11,25 +13,40 @@ from nkigen_cp.ir.factor.program import (
     FactorIndex,
     FactorOp,
     FactorTensor,
+    InputWindow,
     Program,
 )
-from nkigen_cp.ir.tensor.table import OPS, Family
+from nkigen_cp.ir.factor.windows import misfits, separate_inputs
 from nkigen_cp.ir.tensor.graph import Axis, DimIndex, Graph, Immediate, Op, Operand, Tensor
+from nkigen_cp.ir.tensor.table import OPS, Family
 
 
 def refine(graph: Graph) -> Program:
     """The factored program of a core graph: views composed away, ops in execution order."""
-    cuts = find_cuts(graph)
+    together: list[str] = []
+    while True:
+        separated, windows = separate_inputs(graph, together)
+        cuts = find_cuts(separated)
+        found = misfits(separated, windows, cuts)
+        if not found:
+            return _factored(graph, separated, cuts, windows)
+        together += found
+
+
+def _factored(
+    original: Graph, graph: Graph, cuts: Cuts, windows: Mapping[str, InputWindow]
+) -> Program:
     tensors = {t.name: _tensor(t, cuts) for t in graph.tensors.values()}
     ops = {op.name: _op(graph, op, cuts) for op in graph.topological()}
     program = Program(
         name=graph.name,
-        graph=graph,
+        graph=original,
         tensors=tensors,
         ops=ops,
         inputs=graph.input_names,
         outputs=graph.output_names,
         constants=graph.constants,
+        windows=windows,
     )
     return compose_views(program)
 
@@ -42,9 +59,7 @@ def _tensor(tensor: Tensor, cuts: Cuts) -> FactorTensor:
     factors: list[Factor] = []
     for d, (name, size) in enumerate(zip(tensor.axes, tensor.shape, strict=True)):
         sizes = cuts.factors(("tensor", tensor.name, d), size)
-        factors += [
-            Factor(name=n, size=s) for n, s in zip(_names(name, sizes), sizes, strict=True)
-        ]
+        factors += [Factor(name=n, size=s) for n, s in zip(_names(name, sizes), sizes, strict=True)]
     return FactorTensor(
         name=tensor.name,
         shape=tensor.shape,
@@ -93,9 +108,7 @@ def _op(graph: Graph, op: Op, cuts: Cuts) -> FactorOp:
 def _digits(op: Op, a: int, axis: Axis, cuts: Cuts) -> list[Digit]:
     sizes = cuts.factors(("op", op.name, a), axis.size)
     names = _names(f"{axis.name}#{a}", sizes)
-    return [
-        Digit(name=n, size=s, reduced=axis.reduced) for n, s in zip(names, sizes, strict=True)
-    ]
+    return [Digit(name=n, size=s, reduced=axis.reduced) for n, s in zip(names, sizes, strict=True)]
 
 
 def _strides(sizes: tuple[int, ...] | list[int]) -> list[int]:

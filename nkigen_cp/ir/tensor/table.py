@@ -53,6 +53,22 @@ class OpRow:
     doc: str = ""
 
 
+def _rsqrt(x: Any) -> Any:
+    return 1.0 / np.sqrt(x)
+
+
+def _reciprocal(x: Any) -> Any:
+    return 1.0 / x
+
+
+def _relu(x: Any) -> Any:
+    return np.maximum(x, 0)
+
+
+def _silu(x: Any) -> Any:
+    return x * _sigmoid(x)
+
+
 def _sigmoid(x: Any) -> Any:
     return 1.0 / (1.0 + np.exp(-x))
 
@@ -110,14 +126,14 @@ ROWS: tuple[OpRow, ...] = (
     _unary("exp", np.exp, activation="exp"),
     _unary("log", np.log, activation="log"),
     _unary("sqrt", np.sqrt, activation="sqrt"),
-    _unary("rsqrt", lambda x: 1.0 / np.sqrt(x), activation="rsqrt"),
-    _unary("reciprocal", lambda x: 1.0 / x, activation="reciprocal"),
+    _unary("rsqrt", _rsqrt, activation="rsqrt"),
+    _unary("reciprocal", _reciprocal, activation="reciprocal"),
     _unary("square", np.square, activation="square"),
     _unary("abs", np.abs, activation="abs"),
     _unary("tanh", np.tanh, activation="tanh"),
-    _unary("relu", lambda x: np.maximum(x, 0), activation="relu"),
+    _unary("relu", _relu, activation="relu"),
     _unary("sigmoid", _sigmoid, activation="sigmoid"),
-    _unary("silu", lambda x: x * _sigmoid(x), activation="silu", doc="x * sigmoid(x)"),
+    _unary("silu", _silu, activation="silu", doc="x * sigmoid(x)"),
     _unary("gelu", _gelu, activation="gelu", doc="exact, by erf"),
     _unary("gelu_tanh", _gelu_tanh, activation="gelu_apprx_tanh"),
     _reduce("sum", np.sum, "add"),

@@ -16,19 +16,17 @@ SERIAL_SHARE = 8
 """One part in eight."""
 
 
-def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> cp_model.LinearExprT:
+def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> cp_model.LinearExpr:
     """The makespan covers every engine; returns the objective, in units of 1/8 ns."""
     loads = engine_loads(instance, variables)
     for load in loads.values():
         model.add(variables.makespan >= load)
-    return SERIAL_SHARE * variables.makespan + sum(loads.values())
+    return _total([SERIAL_SHARE * variables.makespan, *loads.values()])
 
 
-def engine_loads(
-    instance: Instance, variables: Variables
-) -> dict[str, cp_model.LinearExprT]:
+def engine_loads(instance: Instance, variables: Variables) -> dict[str, cp_model.LinearExpr]:
     """Busy nanoseconds of each engine as a linear expression."""
-    terms: dict[str, list[cp_model.LinearExprT]] = {e: [] for e in ENGINES}
+    terms: dict[str, list[cp_model.LinearExpr]] = {e: [] for e in ENGINES}
     for candidate, chosen in zip(instance.candidates, variables.chosen, strict=True):
         for engine, ns in candidate.busy_ns.items():
             terms[engine].append(ns * chosen)
@@ -40,4 +38,8 @@ def engine_loads(
             terms["dma"].append(ns * variables.spilled[name, x])
     for (name, x, _), literal in variables.visiting.items():
         terms["dma"].append(load_ns(instance.choices[name], x) * literal)
-    return {e: sum(t) for e, t in terms.items() if t}
+    return {e: _total(t) for e, t in terms.items() if t}
+
+
+def _total(terms: list[cp_model.LinearExpr]) -> cp_model.LinearExpr:
+    return cp_model.LinearExpr.sum(terms)  # pyright: ignore[reportUnknownMemberType]

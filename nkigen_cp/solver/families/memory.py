@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from ortools.sat.python import cp_model
 
+from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.instance import Choice, Instance
 from nkigen_cp.solver.variables import Variables
+
+
+def fits(instance: Instance, decisions: Decisions) -> bool:
+    """Whether decisions satisfy this family's rows, by plain arithmetic."""
+    capacity = instance.target.sbuf_partition_bytes - constants_bytes(instance)
+    executed = [instance.candidates[i] for i in decisions.chosen]
+    for k, op in enumerate(instance.order):
+        load = sum(c.sbuf_bytes for c in executed if c.ops[-1] == op)
+        for name, choice in instance.choices.items():
+            if choice.first <= k <= choice.last:
+                load += sum(choice.sizes[x] for x in decisions.kept.get(name, ()))
+            if op in choice.producers:
+                load += sum(choice.sizes[x] for x in decisions.spilled.get(name, ()))
+        load += sum(instance.choices[t].sizes[x] for t, x, root in decisions.visiting if root == op)
+        if load > capacity:
+            return False
+    return True
 
 
 def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> None:
@@ -27,26 +45,13 @@ def constants_bytes(instance: Instance) -> int:
     return 2 * 4 * instance.target.partitions
 
 
-def lifetime(instance: Instance, choice: Choice) -> tuple[int, int]:
-    """First and last step at which a kept form of a tensor may be alive, ends included."""
-    readers = [
-        instance.position(c.ops[-1])
-        for c in instance.candidates
-        if any(n.tensor == choice.tensor.name for n in c.needs)
-    ]
-    writers = [instance.position(p) for p in choice.producers if p in instance.order]
-    first = min(writers) if writers else min(readers)
-    return first, max([*readers, *writers])
-
-
 def _alive(
     instance: Instance, variables: Variables, choice: Choice, k: int, op: str
 ) -> list[tuple[int, cp_model.IntVar]]:
     name = choice.tensor.name
     terms: list[tuple[int, cp_model.IntVar]] = []
     for x in choice.layouts:
-        first, last = lifetime(instance, choice)
-        if first <= k <= last:
+        if choice.first <= k <= choice.last:
             terms.append((choice.sizes[x], variables.kept[name, x]))
         visit = variables.visiting.get((name, x, op))
         if visit is not None:

@@ -9,23 +9,32 @@ On chip a tensor is a buffer of shape (partitions, [chunks], remaining factors i
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nkigen_cp.ir.factor.program import Access, Factor, FactorTensor
+from nkigen_cp.ir.factor.program import Access, Factor, FactorIndex, FactorTensor
+
+CHUNK = "#chunk"
+"""Name of the free dim that counts blocks of the outermost partition factor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Partition factors, the block of the outermost one, and replicas."""
+    """Partition factors, the block of the outermost one, and replicas.
+
+    ``free`` orders the free factors where the canonical order is not wanted.
+    """
 
     partition: tuple[str, ...] = ()
     block: int = 0
     replicas: int = 1
+    free: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if not self.partition:
             return f"replicated x{self.replicas}" if self.replicas > 1 else "row"
-        return f"{'.'.join(self.partition)}/{self.block}"
+        order = f"({','.join(self.free)})" if self.free else ""
+        return f"{'.'.join(self.partition)}/{self.block}{order}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +69,13 @@ def geometry(tensor: FactorTensor, layout: Layout) -> Geometry:
 
 
 def _free_order(tensor: FactorTensor, layout: Layout) -> tuple[Factor, ...]:
-    """Row-major, so that DMA rows stay long; but where the innermost factor lies on the partitions
-    rows are single elements anyway, and the longest factor goes innermost for the engines."""
+    """Row-major, so that DMA rows stay long.
+
+    Where the innermost factor lies on the partitions rows are single elements anyway, and the
+    longest factor goes innermost for the engines.
+    """
+    if layout.free:
+        return tuple(tensor.factor(n) for n in layout.free)
     free = [f for f in tensor.factors if f.name not in layout.partition]
     if free and layout.partition and tensor.factors[-1].name in layout.partition:
         longest = max(free, key=lambda f: f.size)
@@ -115,5 +129,44 @@ def operand_layout(tensor: FactorTensor, access: Access, run: Run) -> Layout | N
     return Layout(partition=tuple(f.name for f, _ in pairs), block=block)
 
 
-def _inner_sizes(tensor: FactorTensor, pairs: list[tuple[Factor, object]]) -> list[int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionWindow:
+    """How DMA reaches what an access addresses on the partitions of a form.
+
+    ``walked`` digits are taken position by position, those of ``run`` lie on neighbouring
+    partitions; ``offset`` is the position in the form of the run's outermost digit's first one.
+    """
+
+    walked: tuple[str, ...]
+    run: Run
+    offset: int
+
+
+def partition_window(
+    tensor: FactorTensor, layout: Layout, access: Access, sizes: Mapping[str, int]
+) -> PartitionWindow:
+    """The longest run of neighbouring partitions: whole factors, before them one window."""
+    index = dict(zip((f.name for f in tensor.factors), access.index, strict=True))
+    run: list[str] = []
+    names = list(layout.partition)
+    while names:
+        at = index[names[-1]]
+        if at.digit is None or at.step != 1:
+            break
+        run.insert(0, at.digit)
+        size = tensor.factor(names.pop()).size
+        if at.offset or sizes[at.digit] != size:
+            break
+    walked = tuple(d for n in names if (d := index[n].digit) is not None)
+    if not run:
+        return PartitionWindow(walked=walked, run=Run(partitions=layout.replicas), offset=0)
+    outermost = not names
+    block = layout.block if outermost else sizes[run[0]]
+    partitions = block * math.prod(sizes[d] for d in run[1:])
+    offset = index[layout.partition[0]].offset if outermost else 0
+    found = Run(digits=tuple(run), block=block, partitions=partitions)
+    return PartitionWindow(walked=walked, run=found, offset=offset)
+
+
+def _inner_sizes(tensor: FactorTensor, pairs: list[tuple[Factor, FactorIndex]]) -> list[int]:
     return [f.size for f, _ in pairs[1:]]

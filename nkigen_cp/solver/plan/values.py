@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nkigen_cp.ir.factor.program import Access
-from nkigen_cp.solver.layout import Layout, Run
+from nkigen_cp.ir.factor.program import Access, Program
+from nkigen_cp.solver.plan.layout import CHUNK, Layout, Run
 
 Value = str | int | float | bool
 
@@ -166,14 +166,12 @@ class Reinterpret:
     op: str
 
 
-Spec = (
-    Elementwise | Contract | Load | Store | Transpose | Replicate | Generate | Reinterpret
-)
+Spec = Elementwise | Contract | Load | Store | Transpose | Replicate | Generate | Reinterpret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """One materialisation of a tensor. HBM forms have no layout. Steps are positions in the plan."""
+    """One materialisation of a tensor; forms in HBM have no layout. Steps are plan positions."""
 
     name: str
     tensor: str
@@ -239,3 +237,11 @@ class PlanData:
     @property
     def gap(self) -> float:
         return max(0.0, (self.objective_ns - self.bound_ns) / max(1, self.objective_ns))
+
+
+def box_order(program: Program, cover: Cover, run: Run) -> tuple[str, ...]:
+    """Free digits of the cover's box: chunks, then output order, then what is reduced."""
+    root = program.ops[cover.root]
+    parallel = [d for d in root.output.digits if d not in run.digits]
+    rest = [d.name for d in root.parallel if d.name not in (*parallel, *run.digits)]
+    return (CHUNK, *rest, *parallel, *cover.reduced)

@@ -1,0 +1,136 @@
+"""DMA between HBM and on-chip forms: loads, and stores through index maps."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from nkigen_cp.ir.factor.program import Access
+from nkigen_cp.ir.nki.kernel import Affine
+from nkigen_cp.lowering.builder import Builder, Range
+from nkigen_cp.lowering.place import (
+    Box,
+    Placement,
+    layout_run,
+    own_access,
+    own_ranges,
+    view,
+)
+from nkigen_cp.solver.plan import CHUNK, Store
+from nkigen_cp.solver.plan.layout import geometry, partition_window
+
+
+def lower_load(
+    b: Builder, source: Placement, target: Placement, window: Mapping[str, Range]
+) -> None:
+    """HBM -> SBUF, of a window of some factors or of everything."""
+    tensor, layout = target.tensor, target.layout
+    assert layout is not None
+    run = layout_run(tensor, layout)
+    inner = {n: Range(size=tensor.factor(n).size) for n in layout.partition[1:]}
+    box = Box(
+        run=run,
+        rows=run.partitions if not run.digits else 1,
+        ranges={**own_ranges(tensor, layout), **inner, **window},
+        order=(CHUNK, *(f.name for f in geometry(tensor, layout).free)),
+    )
+    access = own_access(tensor)
+    size = tensor.factor(layout.partition[0]).size if layout.partition else 1
+    for part in _parts(_Blocks(b, box, size, layout.block, 0, _row(source, access, box))):
+        b.emit(
+            "dma_copy",
+            "dma",
+            {"dst": view(target, access, part), "src": view(source, access, part)},
+            note=f"load {tensor.name}",
+        )
+
+
+def lower_store(b: Builder, source: Placement, target: Placement, spec: Store) -> None:
+    """SBUF or HBM -> HBM through index maps."""
+    for box in _store_boxes(b, source, target, spec):
+        b.emit(
+            "dma_copy",
+            "dma",
+            {"dst": view(target, spec.target, box), "src": view(source, spec.source, box)},
+            note=f"store {target.tensor.name}",
+        )
+
+
+def _store_boxes(b: Builder, source: Placement, target: Placement, spec: Store) -> Iterator[Box]:
+    ranges = {d: Range(size=n) for d, n in spec.digits.items()}
+    if source.layout is None:
+        yield Box(ranges=ranges, order=tuple(spec.digits))
+        return
+    tensor, layout = source.tensor, source.layout
+    window = partition_window(tensor, layout, spec.source, spec.digits)
+    digit = {f.name: i.digit for f, i in zip(tensor.factors, spec.source.index, strict=True)}
+    apart = (*window.walked, *window.run.digits)
+    free = [d for f in geometry(tensor, layout).free if (d := digit[f.name]) is not None]
+    free += [d for d in spec.digits if d not in free and d not in apart]
+    box = Box(run=window.run, ranges=ranges, order=(CHUNK, *free))
+    size = spec.digits[window.run.digits[0]] if window.run.digits else 1
+    row = _row(target, spec.target, box)
+    blocks = _Blocks(b, box, size, window.run.block, window.offset, row)
+    for at in itertools.product(*(range(spec.digits[d]) for d in window.walked)):
+        starts = zip(window.walked, at, strict=True)
+        single = {d: Range(start=Affine(const=k), size=1) for d, k in starts}
+        yield from _parts(replace(blocks, box=replace(box, ranges={**ranges, **single})))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Where the run's outermost digit lies in HBM."""
+
+    size: int
+    offset: int
+    step: int
+
+
+def _row(place: Placement, access: Access, box: Box) -> _Row | None:
+    for size, index in place.in_buffer(access):
+        if box.run.digits and index.digit == box.run.digits[0]:
+            return _Row(size, index.offset, index.step)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """``size`` positions of the run's outermost digit; position 0 is ``offset`` in the form."""
+
+    b: Builder
+    box: Box
+    size: int
+    block: int
+    offset: int
+    row: _Row | None
+
+
+def _parts(blocks: _Blocks) -> Iterator[Box]:
+    """Boxes that end with the form's chunks: a head, full ones at once or in a loop, a tail."""
+    box, block = blocks.box, blocks.block
+    if not box.run.digits:
+        yield box
+        return
+    head = min(-blocks.offset % block, blocks.size)
+    if head:
+        yield replace(box, rows=head)
+    full, tail = divmod(blocks.size - head, block)
+    if full == 1 or (full and _splits(blocks, head)):
+        yield replace(box, start=Affine(const=head), rows=block, chunks=full)
+    elif full:
+        for r in blocks.b.tiles("chunk", full, 1):
+            yield replace(box, start=r.start * block + head, rows=block)
+    if tail:
+        yield replace(box, start=Affine(const=head + full * block), rows=tail)
+
+
+def _splits(blocks: _Blocks, head: int) -> bool:
+    """Whether HBM can be indexed as (chunk, position) there."""
+    row = blocks.row
+    return (
+        row is not None
+        and row.step == 1
+        and row.size % blocks.block == 0
+        and (row.offset + head) % blocks.block == 0
+    )

@@ -1,0 +1,187 @@
+"""Covers as instructions: engine and operators, layouts of the operands, loops that suffice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from nkigen_cp.ir.nki.table import INSTRUCTIONS, Parameter
+from nkigen_cp.solver.check.facts import EVICTORS, Covered, Facts, covers
+from nkigen_cp.solver.check.geometry import (
+    demanded,
+    digit_strides,
+    merged_dims,
+    satisfies,
+    shape_of,
+)
+from nkigen_cp.solver.plan import CHUNK, Layout, Slot
+
+OPERATORS = ("op", "op0", "op1")
+
+
+def engines(facts: Facts) -> Iterator[str]:
+    """The engine runs the instruction and, on this target, all of its operators."""
+    for c in covers(facts):
+        row = INSTRUCTIONS[c.cover.instruction]
+        engine, where = c.spec.engine, f"step {c.step.name!r}"
+        if engine not in row.engines or engine not in c.cover.engines:
+            yield f"{where}: {row.name} does not run on {engine}"
+            continue
+        named = [c.cover.params[k] for k in OPERATORS if k in c.cover.params]
+        activation = "activation_function" in row.rules
+        able = facts.target.activations if activation else facts.target.alu_ops[engine]
+        for operator in named:
+            if operator not in able:
+                yield f"{where}: {engine} of {facts.target.name} has no {operator!r}"
+        if c.psum is not None and engine not in EVICTORS:
+            yield f"{where}: {engine} cannot read PSUM"
+
+
+def dtypes(facts: Facts) -> Iterator[str]:
+    """Columns that an instruction reads as float32 are; its reciprocal function is narrow."""
+    for c in covers(facts):
+        row = INSTRUCTIONS[c.cover.instruction]
+        for slot in c.cover.reads:
+            parameter = row.parameter(slot.name)
+            dtype = facts.tensor(slot.access.tensor).dtype.name
+            if parameter is not None and dtype != _demanded_dtype(
+                row.rules, slot, parameter, dtype
+            ):
+                yield f"step {c.step.name!r}: {row.name} takes no {dtype} as {slot.name}"
+        result = facts.tensor(c.cover.writes[0].access.tensor).dtype
+        function = c.cover.params.get("op") if "activation_function" in row.rules else None
+        if function == "reciprocal" and result.size_bytes > 2:
+            yield f"step {c.step.name!r}: the reciprocal function is too coarse for {result}"
+
+
+def _demanded_dtype(rules: tuple[str, ...], slot: Slot, parameter: Parameter, dtype: str) -> str:
+    if parameter.dtype:
+        return parameter.dtype
+    return "float32" if slot.column and "vector_float32" in rules else dtype
+
+
+def runs(facts: Facts) -> Iterator[str]:
+    """What lies on the partitions are parallel digits, whole behind the first, that fit."""
+    for c in covers(facts):
+        run, where = c.run, f"step {c.step.name!r}"
+        parallel = {d.name: d.size for d in c.domain.parallel}
+        if not set(run.digits) <= set(parallel):
+            yield f"{where} puts reduced digits on the partitions: {run.digits}"
+        elif run.digits:
+            inner = math.prod(parallel[d] for d in run.digits[1:])
+            if run.partitions != run.block * inner or run.block > parallel[run.digits[0]]:
+                yield f"{where} has {run.partitions} partitions of blocks {run.block} x {inner}"
+        if run.partitions > facts.target.partitions:
+            yield f"{where} has {run.partitions} partitions, {facts.target.name} has fewer"
+
+
+def layouts(facts: Facts) -> Iterator[str]:
+    """Every operand's form has what the run puts on the partitions; what is written is no copy."""
+    for c in covers(facts):
+        held = {u.slot: facts.forms[u.form].layout for u in (*c.step.reads, *c.step.writes)}
+        for slot in (*c.cover.reads, *c.cover.writes):
+            tensor = facts.tensor(slot.access.tensor)
+            wanted = demanded(tensor, slot.access, c.run)
+            where = f"step {c.step.name!r}: {slot.name} {tensor.name!r}"
+            if isinstance(wanted, str):
+                yield f"{where}: {wanted}"
+                continue
+            if slot in c.cover.writes and c.run.digits and not wanted.partition:
+                yield f"{where} is written to one place from {c.run.partitions} partitions"
+            hidden = slot in c.cover.writes and tensor.name in c.cover.internal
+            if hidden or (slot in c.cover.reads and tensor.name == c.psum):
+                continue
+            layout = held[slot.name]
+            if layout is None or not satisfies(layout, wanted):
+                yield f"{where} is held as {layout or 'HBM'}, its run demands {wanted}"
+
+
+def columns(facts: Facts) -> Iterator[str]:
+    """A column operand has one value per partition at every instruction."""
+    for c in covers(facts):
+        given = set(c.run.digits) | set(c.spec.loops) | set(_outer_loops(c))
+        chunked = c.psum is None and c.run.digits and CHUNK not in c.spec.loops
+        chunked = chunked and c.domain.size(c.run.digits[0]) > c.run.block
+        for slot in (*c.cover.reads, *c.cover.writes):
+            parameter = INSTRUCTIONS[c.cover.instruction].parameter(slot.name)
+            one_value = parameter is not None and (
+                parameter.role.value == "vector" or parameter.name == "reduce_res"
+            )
+            if one_value != slot.column:
+                yield f"step {c.step.name!r}: {slot.name} is {'no ' * (not one_value)}column"
+            elif one_value:
+                free = [d for d in slot.access.digits if d not in given]
+                blocked = chunked and any(d in slot.access.digits for d in c.run.digits)
+                if free or blocked:
+                    along = free[0] if free else "the chunks"
+                    yield f"step {c.step.name!r}: column {slot.name} varies along {along}"
+        if c.cover.reduced and "reduce_res" in [s.name for s in c.cover.writes] and chunked:
+            yield f"step {c.step.name!r} accumulates several chunks into one"
+
+
+def _outer_loops(c: Covered) -> tuple[str, ...]:
+    """Digits that the loops around a PSUM tile give one position of."""
+    if c.tiles is None:
+        return ()
+    return tuple(d.name for d in c.domain.parallel if d.name not in c.tiles)
+
+
+def loops(facts: Facts) -> Iterator[str]:
+    """Loops run over free digits once each; what they leave fits into the access patterns."""
+    for c in covers(facts):
+        where = f"step {c.step.name!r}"
+        tiles = [d.name for d in c.domain.digits] if c.tiles is None else [*c.tiles]
+        free = [d for d in (*((CHUNK,) if c.psum is None else ()), *tiles) if d not in c.run.digits]
+        if len(set(c.spec.loops)) < len(c.spec.loops) or not set(c.spec.loops) <= set(free):
+            yield f"{where} loops over {c.spec.loops}, its free digits are {free}"
+        accumulated = [d for d in c.cover.reduced if d in (*c.spec.loops, *c.run.digits)]
+        if accumulated or (c.psum is not None and c.cover.reduced):
+            yield f"{where} splits the reduction over {c.cover.reduced}"
+            continue
+        for slot in (*c.cover.reads, *c.cover.writes):
+            dims = _pattern(facts, c, slot)
+            if dims > facts.target.access_free_dims_max:
+                yield (
+                    f"{where}: {slot.name} needs an access pattern of {dims} free dims, "
+                    f"{facts.target.name} has {facts.target.access_free_dims_max}"
+                )
+
+
+def order_of(c: Covered) -> list[str]:
+    """Digits of an instruction's free dims: chunks, the output's order, then what is reduced."""
+    if c.tiles is not None:
+        return [d for d in c.tiles if d not in c.spec.loops]
+    written = [d for d in c.domain.output.digits if d not in c.run.digits]
+    order = [CHUNK, *written, *(d for d in c.cover.reduced if d not in written)]
+    return [d for d in order if d not in c.spec.loops]
+
+
+def slot_strides(facts: Facts, c: Covered, slot: Slot) -> dict[str, int]:
+    """Elements that a step along each free digit moves within a partition of the operand."""
+    tensor = facts.tensor(slot.access.tensor)
+    if slot in c.cover.reads and tensor.name == c.psum:
+        assert c.tiles is not None
+        strides: dict[str, int] = {}
+        step = 1
+        for digit in reversed([*c.tiles]):
+            strides[digit] = step
+            step *= c.tiles[digit]
+        return strides
+    wanted = demanded(tensor, slot.access, c.run)
+    assert isinstance(wanted, Layout)
+    return digit_strides(tensor, slot.access, shape_of(tensor, wanted), CHUNK)
+
+
+def slot_order(c: Covered, slot: Slot) -> list[str]:
+    """Free dims of one operand: none of a column, none of the reduced ones in a result."""
+    if slot.column:
+        return []
+    shrinks = c.cover.instruction == "tensor_reduce" and slot in c.cover.writes
+    return [d for d in order_of(c) if not (shrinks and d in c.cover.reduced)]
+
+
+def _pattern(facts: Facts, c: Covered, slot: Slot) -> int:
+    strides = slot_strides(facts, c, slot)
+    sizes = {d.name: d.size for d in c.domain.digits} | dict(c.tiles or {})
+    sizes[CHUNK] = c.domain.size(c.run.digits[0]) // c.run.block if c.run.digits else 1
+    return merged_dims([(sizes[d], strides.get(d, 0)) for d in slot_order(c, slot)])

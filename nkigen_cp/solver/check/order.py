@@ -1,0 +1,119 @@
+"""A form is complete before it is read, and lives exactly from its first to its last use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nkigen_cp.solver.check.facts import Facts
+from nkigen_cp.solver.plan import Contract, Elementwise, Form, Reinterpret, Step, Store
+
+
+def _writers(facts: Facts) -> dict[str, list[Step]]:
+    found: dict[str, list[Step]] = {f.name: [] for f in facts.plan.forms}
+    for step in facts.plan.steps:
+        for use in step.writes:
+            found[use.form].append(step)
+    return found
+
+
+def complete(facts: Facts) -> Iterator[str]:
+    """A form is written whole: by one move, or by every producer of its tensor once."""
+    given = (*facts.program.inputs, *facts.program.constants)
+    for name, steps in _writers(facts).items():
+        form = facts.forms[name]
+        if form.layout is None and form.tensor in given:
+            if steps:
+                yield f"form {name!r} is an input and is written by step {steps[0].name!r}"
+        elif not steps:
+            yield f"form {name!r} is never written"
+        elif form.layout is not None or form.tensor not in facts.program.outputs:
+            yield from _whole(facts, form, steps)
+
+
+def _whole(facts: Facts, form: Form, steps: list[Step]) -> Iterator[str]:
+    computing = [s for s in steps if isinstance(s.spec, (Elementwise, Contract))]
+    if not computing:
+        if len(steps) > 1:
+            yield f"form {form.name!r} is written by {len(steps)} moves"
+        return
+    wanted = [o.name for o in facts.producers[form.tensor]]
+    made = [
+        o for s in computing for o in _ops(s) if facts.program.ops[o].output.tensor == form.tensor
+    ]
+    if len(computing) < len(steps) or sorted(made) != sorted(wanted):
+        yield f"form {form.name!r} is written by {made}, its producers are {wanted}"
+
+
+def _ops(step: Step) -> tuple[str, ...]:
+    spec = step.spec
+    if isinstance(spec, Elementwise):
+        return spec.cover.ops
+    return spec.epilogue.cover.ops if isinstance(spec, Contract) else ()
+
+
+def read_after_written(facts: Facts) -> Iterator[str]:
+    """Every read comes after the last write of its form."""
+    last = {name: max((s.group for s in w), default=-1) for name, w in _writers(facts).items()}
+    for step in facts.plan.steps:
+        for use in step.reads:
+            if last[use.form] >= step.group:
+                writer = facts.plan.steps[last[use.form]].name
+                yield f"step {step.name!r} reads form {use.form!r} before step {writer!r} wrote it"
+
+
+def lifetimes(facts: Facts) -> Iterator[str]:
+    """On-chip forms live exactly from first to last use; HBM homes at least that long."""
+    used: dict[str, list[int]] = {f.name: [] for f in facts.plan.forms}
+    for step in facts.plan.steps:
+        for use in (*step.reads, *step.writes):
+            used[use.form].append(step.group)
+    for form in facts.plan.forms:
+        steps = used[form.name]
+        if not steps:
+            yield f"form {form.name!r} is used by no step"
+            continue
+        exact = (form.first_step, form.last_step) == (min(steps), max(steps))
+        around = form.first_step <= min(steps) and form.last_step >= max(steps)
+        if not (exact if form.layout is not None else around):
+            yield (
+                f"form {form.name!r} lives over steps {form.first_step}..{form.last_step}, "
+                f"its uses are {min(steps)}..{max(steps)}"
+            )
+
+
+def residency(facts: Facts) -> Iterator[str]:
+    """The summary per tensor says what the steps do with it."""
+    expected: dict[str, str] = {}
+    for step in facts.plan.steps:
+        spec = step.spec
+        cover = spec.cover if isinstance(spec, Elementwise) else None
+        cover = spec.epilogue.cover if isinstance(spec, Contract) else cover
+        for tensor in cover.internal if cover else ():
+            expected.setdefault(tensor, "fused")
+    on_chip = {f.tensor for f in facts.plan.forms if f.layout is not None}
+    for form in facts.plan.forms:
+        expected[form.tensor] = "resident" if form.tensor in on_chip else "hbm"
+    for step in facts.plan.steps:
+        spec = step.spec
+        if isinstance(spec, Contract) and spec.stream is not None:
+            stream = spec.stream
+            tensor = next(facts.forms[u.form].tensor for u in step.reads if u.slot == stream.slot)
+            if tensor not in on_chip:
+                expected[tensor] = "streamed"
+        if isinstance(spec, Store) and spec.target.tensor not in facts.program.outputs:
+            expected[spec.target.tensor] = "spilled"
+    stated = dict(facts.plan.residency)
+    for tensor in sorted({*expected, *stated}):
+        said = stated.get(tensor)
+        if said != expected.get(tensor):
+            is_ = expected.get(tensor)
+            yield f"tensor {tensor!r} is said to be {said}, the steps make it {is_}"
+
+
+def reinterprets(facts: Facts) -> Iterator[str]:
+    """What no factoring serves goes from HBM to HBM."""
+    for step in facts.plan.steps:
+        if isinstance(step.spec, Reinterpret):
+            for use in (*step.reads, *step.writes):
+                if facts.forms[use.form].layout is not None:
+                    yield f"step {step.name!r} reinterprets form {use.form!r}, which is on chip"

@@ -1,0 +1,48 @@
+"""Seed -> program."""
+
+from __future__ import annotations
+
+import random
+
+from tests.fuzz.draft import Draft
+from tests.fuzz.grammar import draw
+from tests.fuzz.program import Program
+
+DTYPES = (("float32",), ("bfloat16",), ("float32", "bfloat16"))
+LINES_MAX = 7
+TRIES = 40
+
+
+def generate(seed: int) -> Program:
+    """The program of a seed, always the same."""
+    rng = random.Random(seed)
+    draft = Draft(seed=seed, rng=rng, dtypes=rng.choice(DTYPES))
+    draft.first_input()
+    wanted = rng.randint(1, LINES_MAX)
+    for _ in range(TRIES):
+        if len(draft.lines) == wanted:
+            break
+        text = draw(rng).make(draft)
+        if text:
+            draft.take(text)
+    returns = _returns(draft)
+    read = {*returns, *(n for line in draft.lines for n in line.reads)}
+    return Program(
+        seed=seed,
+        inputs=tuple(i for i in draft.inputs if i.name in read),
+        lines=tuple(draft.lines),
+        returns=returns,
+        sbuf_bytes=rng.choice((1024, 2048, 4096)) if rng.random() < 0.15 else None,
+    )
+
+
+def _returns(draft: Draft) -> tuple[str, ...]:
+    """Everything nobody reads, at times a value that is read as well, or an input as it is."""
+    read = {n for line in draft.lines for n in line.reads}
+    names = [line.name for line in draft.lines]
+    found = [n for n in names if n not in read]
+    if names and draft.rng.random() < 0.25:
+        found.append(draft.rng.choice(names))
+    if not found or draft.rng.random() < 0.05:
+        found.append(draft.inputs[0].name)
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,122 @@
+"""Tiny programs that between them need every kind of step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import nkigen_cp as cp
+from nkigen_cp.ir.tensor.graph import Graph
+
+Shape = tuple[int, ...]
+FAST: dict[str, Any] = {"effort": "fast"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiny:
+    """A function and the shapes of its float32 arguments."""
+
+    function: Callable[..., Any]
+    shapes: tuple[Shape, ...]
+    dtype: str = "float32"
+
+    def graph(self) -> Graph:
+        return cp.trace(self.function, *(cp.spec(s, self.dtype) for s in self.shapes))
+
+    def plan(self, target: cp.Target = cp.TRN2, **options: Any) -> cp.Plan:
+        return cp.solve(self.graph(), target, **(FAST | options))
+
+
+def _softmax(x: Any) -> Any:
+    exps = np.exp(x - np.max(x, axis=-1, keepdims=True))
+    return exps / np.sum(exps, axis=-1, keepdims=True)
+
+
+def _chain(x: Any, y: Any) -> Any:
+    return np.tanh(x * 2 + 1) * y
+
+
+def _centred(x: Any) -> Any:
+    return x - np.max(x, axis=-1, keepdims=True)
+
+
+def _columns(x: Any) -> Any:
+    return np.sum(np.square(x), axis=0)
+
+
+def _bias(x: Any, w: Any, b: Any) -> Any:
+    return x @ w + b
+
+
+def _transposed(x: Any) -> Any:
+    return np.transpose(x + 1)
+
+
+def _gram(x: Any) -> Any:
+    return x @ x.T
+
+
+def _summed(x: Any, y: Any, w: Any) -> Any:
+    return (x + y) @ w
+
+
+def _scaled_rows(x: Any, s: Any) -> Any:
+    return x * s + 3
+
+
+def _narrow(x: Any, y: Any) -> Any:
+    return np.exp(x) * y
+
+
+def _causal(x: Any) -> Any:
+    return x + np.triu(np.full(x.shape, -10000.0, np.float32), k=1)
+
+
+def _spread(x: Any, w: Any, b: Any) -> Any:
+    return np.tanh(x @ w + b)
+
+
+def _product(x: Any, w: Any) -> Any:
+    return x @ w
+
+
+def _twice(x: Any, w: Any) -> Any:
+    y = np.tanh(x)
+    return np.tanh(y @ w) @ w.T
+
+
+def _reinterpreted(x: Any) -> Any:
+    return np.reshape(np.exp(x), (75, 128)) * 2
+
+
+def _rotated(x: Any, c: Any) -> Any:
+    return np.concatenate([x[:, :32] * c, x[:, 32:] - c], axis=1)
+
+
+TINY: dict[str, Tiny] = {
+    "chain": Tiny(function=_chain, shapes=((64, 32), (64, 32))),
+    "centred": Tiny(function=_centred, shapes=((64, 32),)),
+    "columns": Tiny(function=_columns, shapes=((48, 64),)),
+    "bias": Tiny(function=_bias, shapes=((32, 64), (64, 48), (48,))),
+    "transposed": Tiny(function=_transposed, shapes=((64, 32),)),
+    "softmax": Tiny(function=_softmax, shapes=((64, 32),)),
+    "gram": Tiny(function=_gram, shapes=((64, 32),)),
+    "summed": Tiny(function=_summed, shapes=((32, 64), (32, 64), (64, 16))),
+    "scaled rows": Tiny(function=_scaled_rows, shapes=((64, 32), (64, 1))),
+    "narrow": Tiny(function=_narrow, shapes=((64, 256), (64, 256)), dtype="bfloat16"),
+}
+"""Up to six ops, all sizes within one block: small enough for every plan to be enumerated."""
+
+LARGER: dict[str, Tiny] = {
+    "peeled": Tiny(function=_softmax, shapes=((2, 200, 48),)),
+    "causal": Tiny(function=_causal, shapes=((130, 130),)),
+    "spread": Tiny(function=_spread, shapes=((200, 300), (300, 700), (700,))),
+    "streamed": Tiny(function=_product, shapes=((128, 256), (256, 8192))),
+    "twice": Tiny(function=_twice, shapes=((64, 128), (128, 128))),
+    "reinterpreted": Tiny(function=_reinterpreted, shapes=((96, 100),)),
+    "rotated": Tiny(function=_rotated, shapes=((64, 64), (64, 32))),
+}
+"""Remainders, chunks, windows, streams, on-chip constants, moves through HBM."""
