@@ -111,7 +111,7 @@ def summary(results: Sequence[Measured]) -> str:
         if "error" in f:
             lines.append(_line(r.row.workload, MISS, MISS, MISS, _peer(r)))
             continue
-        cells = [f"{f['traffic']:.2f}x", f"{f['instructions']:,}", f"{f['gap']:.0%}", _peer(r)]
+        cells = [f"{f['traffic']:.2f}x", f"{f['instructions']:,}", f"{f['gap']:.1%}", _peer(r)]
         lines.append(_line(r.row.workload, *cells))
     return "\n".join(lines) + "\n"
 

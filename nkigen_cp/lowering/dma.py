@@ -60,14 +60,14 @@ def lower_store(b: Builder, source: Placement, target: Placement, spec: Store) -
 def _store_boxes(b: Builder, source: Placement, target: Placement, spec: Store) -> Iterator[Box]:
     ranges = {d: Range(size=n) for d, n in spec.digits.items()}
     if source.layout is None:
-        yield Box(ranges=ranges, order=tuple(spec.digits))
+        yield Box(ranges=ranges, order=spec.target.digits)
         return
     tensor, layout = source.tensor, source.layout
     window = partition_window(tensor, layout, spec.source, spec.digits)
     digit = {f.name: i.digit for f, i in zip(tensor.factors, spec.source.index, strict=True)}
     apart = (*window.walked, *window.run.digits)
     free = [d for f in geometry(tensor, layout).free if (d := digit[f.name]) is not None]
-    free += [d for d in spec.digits if d not in free and d not in apart]
+    free += [d for d in spec.target.digits if d not in free and d not in apart]
     box = Box(run=window.run, ranges=ranges, order=(CHUNK, *free))
     size = spec.digits[window.run.digits[0]] if window.run.digits else 1
     row = _row(target, spec.target, box)

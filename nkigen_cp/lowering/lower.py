@@ -11,14 +11,10 @@ from nkigen_cp.lowering.builder import Builder
 from nkigen_cp.lowering.contract import lower_contract
 from nkigen_cp.lowering.dma import lower_load, lower_store
 from nkigen_cp.lowering.elementwise import lower_elementwise
-from nkigen_cp.lowering.moves import (
-    Ones,
-    lower_generate,
-    lower_replicate,
-    lower_transpose,
-)
+from nkigen_cp.lowering.moves import lower_generate, lower_transpose
 from nkigen_cp.lowering.place import Placement, buffer_shape, form_dims, layout_run, window_homes
 from nkigen_cp.lowering.reinterpret import lower_reinterpret
+from nkigen_cp.lowering.replicate import lower_replicate
 from nkigen_cp.solver.plan import (
     Contract,
     Elementwise,
@@ -39,7 +35,6 @@ from nkigen_cp.solver.plan.layout import Layout, geometry, operand_layout
 class _Lowering:
     program: Program
     plan: PlanData
-    ones: Ones
     b: Builder = field(default_factory=Builder)
     places: dict[str, Placement] = field(default_factory=dict[str, Placement])
     holdings: dict[str, Holding] = field(default_factory=dict[str, Holding])
@@ -109,7 +104,7 @@ def _note(layout: Layout, free: list[str]) -> str:
 
 def lower_plan(program: Program, plan: PlanData) -> Kernel:
     """The kernel of a plan; ``program`` must be the one the plan was made for."""
-    job = _Lowering(program, plan, _ones(program, plan))
+    job = _Lowering(program, plan)
     for name in (*program.inputs, *(c for c in program.constants if _is_bound(plan, c))):
         _border(job, name, Memory.INPUT)
     for name in program.outputs:
@@ -129,18 +124,6 @@ def lower_plan(program: Program, plan: PlanData) -> Kernel:
         holdings=job.holdings,
         bound_inputs={job.places[f"{c}@hbm"].buffer.name: a for c, a in bound.items()},
     )
-
-
-def _ones(program: Program, plan: PlanData) -> Ones:
-    """The longest row of ones that any replication reads, by dtype."""
-    layouts = {f.name: f.layout for f in plan.forms}
-    lengths: dict[str, int] = {}
-    for step in plan.steps:
-        if isinstance(step.spec, Replicate):
-            layout = layouts[step.writes[0].form]
-            dtype = program.tensors[step.spec.tensor].dtype.name
-            lengths[dtype] = max(lengths.get(dtype, 0), layout.replicas if layout else 0)
-    return Ones(lengths)
 
 
 def _is_bound(plan: PlanData, constant: str) -> bool:
@@ -206,7 +189,7 @@ def _transpose(job: _Lowering, step: Step) -> None:
 def _replicate(job: _Lowering, step: Step) -> None:
     assert isinstance(step.spec, Replicate)
     places = _uses(job, step)
-    lower_replicate(job.b, places["src"], places["dst"], step.spec, job.ones)
+    lower_replicate(job.b, places["src"], places["dst"], step.spec)
 
 
 def _generate(job: _Lowering, step: Step) -> None:

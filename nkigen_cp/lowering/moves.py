@@ -1,12 +1,12 @@
-"""Moves between forms: DMA in and out, PE transposes, replication by ones, on-chip constants."""
+"""Moves on chip: PE transposes and constants."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from nkigen_cp.ir.dtypes import FLOAT32, DType
-from nkigen_cp.ir.nki.kernel import Affine, Buffer, Index, Kept, Memory, View
+from nkigen_cp.ir.dtypes import DType
+from nkigen_cp.ir.nki.kernel import Affine, Memory
 from nkigen_cp.lowering.builder import Builder, Range
 from nkigen_cp.lowering.place import (
     Box,
@@ -19,36 +19,10 @@ from nkigen_cp.lowering.place import (
     own_ranges,
     pieces,
     view,
+    whole,
 )
-from nkigen_cp.solver.plan import CHUNK, Generate, Replicate, Transpose
-from nkigen_cp.solver.plan.layout import Layout, Run, geometry
-
-
-@dataclass(slots=True)
-class Ones:
-    """Rows of ones per dtype, made once where first needed, as long as any step needs them."""
-
-    lengths: Mapping[str, int]
-    made: dict[str, Buffer] = field(default_factory=dict[str, Buffer])
-
-    def row(self, b: Builder, dtype: DType, size: int) -> View:
-        """``size`` ones on one partition."""
-        if dtype.name not in self.made:
-            shape = (1, self.lengths[dtype.name])
-            buffer = b.buffer(f"ones_{dtype.nki}", shape, dtype, Memory.SBUF, note="ones")
-            self.made[dtype.name] = buffer
-            b.emit("memset", "gpsimd", {"dst": _whole(buffer), "value": 1.0})
-        whole = _whole(self.made[dtype.name])
-        return replace(whole, index=(Index(size=1), Index(size=size)))
-
-
-def _whole(buffer: Buffer) -> View:
-    return View(
-        buffer=buffer.name,
-        shape=buffer.shape,
-        index=tuple(Index(size=n) for n in buffer.shape),
-        dims=tuple(Kept(dim=k) for k in range(len(buffer.shape))),
-    )
+from nkigen_cp.solver.plan import CHUNK, Generate, Transpose
+from nkigen_cp.solver.plan.layout import geometry
 
 
 def lower_transpose(b: Builder, source: Placement, target: Placement, spec: Transpose) -> None:
@@ -159,66 +133,6 @@ def _one_block(box: Box, at: Mapping[str, Range], over: str, r: Range) -> Box:
     return replace(box, ranges=ranges)
 
 
-def lower_replicate(
-    b: Builder, source: Placement, target: Placement, spec: Replicate, ones: Ones
-) -> None:
-    """Ones (1, P) as stationary x row (1, N) as moving puts the row on all partitions."""
-    tensor, layout = target.tensor, target.layout
-    assert layout is not None
-    run = Run(partitions=layout.replicas)
-    row = ones.row(b, tensor.dtype, layout.replicas)
-    _replicate_loops(b, source, target, spec, row, run, [f.name for f in tensor.factors], {})
-
-
-def _replicate_loops(  # noqa: PLR0913, PLR0917
-    b: Builder,
-    source: Placement,
-    target: Placement,
-    spec: Replicate,
-    row: View,
-    run: Run,
-    digits: list[str],
-    at: dict[str, Range],
-) -> None:
-    tensor = target.tensor
-    block = {t.digit: t.block for t in spec.tiles}
-    if digits:
-        name = digits[0]
-        for r in b.tiles(name, tensor.factor(name).size, block.get(name, 1)):
-            _replicate_loops(b, source, target, spec, row, run, digits[1:], {**at, name: r})
-        return
-    access = own_access(tensor)
-    order = tuple(t.digit for t in spec.tiles)
-    dims = tuple(PlacedDim(factor=n, size=at[n].size, base=at[n].start) for n in order)
-    buffer = b.buffer(
-        f"{tensor.name}_ps",
-        buffer_shape(run.partitions, dims),
-        FLOAT32,
-        Memory.PSUM,
-        tensor=tensor.name,
-        note="replicated over the partitions",
-        copies=2,
-    )
-    psum = Placement(
-        buffer=buffer, tensor=tensor, layout=Layout(replicas=run.partitions), dims=dims
-    )
-    box = Box(run=run, rows=run.partitions, ranges=at, order=order)
-    one = Box(rows=1, ranges=at, order=order)
-    b.emit(
-        "nc_matmul",
-        "tensor",
-        {
-            "dst": view(psum, access, box),
-            "stationary": row,
-            "moving": view(source, access, one),
-            "accumulate": Affine(),
-        },
-        note=f"replicate {tensor.name}",
-    )
-    args = {"dst": view(target, access, box), "src": view(psum, access, box)}
-    b.emit("tensor_copy", spec.engine, args, note=f"replicate {tensor.name}")
-
-
 def lower_generate(b: Builder, target: Placement, spec: Generate) -> None:
     """Memset to one value, affine_select puts the other where the affine form is >= 0."""
     tensor, layout = target.tensor, target.layout
@@ -227,7 +141,7 @@ def lower_generate(b: Builder, target: Placement, spec: Generate) -> None:
     b.emit(
         "memset",
         "gpsimd",
-        {"dst": _whole(target.buffer), "value": _value(spec.outside, tensor.dtype)},
+        {"dst": whole(target.buffer), "value": _value(spec.outside, tensor.dtype)},
         note=f"make {tensor.name}",
     )
     if not spec.coefficients:

@@ -274,3 +274,13 @@ def own_access(tensor: FactorTensor) -> Access:
 def own_ranges(tensor: FactorTensor, layout: Layout) -> dict[str, Range]:
     """All positions of every factor in the free dim."""
     return {f.name: Range(size=f.size) for f in geometry(tensor, layout).free}
+
+
+def whole(buffer: Buffer) -> View:
+    """All of a buffer."""
+    return View(
+        buffer=buffer.name,
+        shape=buffer.shape,
+        index=tuple(Index(size=n) for n in buffer.shape),
+        dims=tuple(Kept(dim=k) for k in range(len(buffer.shape))),
+    )

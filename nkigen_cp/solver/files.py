@@ -55,8 +55,15 @@ def plan_text(plan: PlanData, graph: Graph, target: Target) -> str:
 
 
 def write_plan(path: Path, text: str) -> None:
-    """Write through a temporary file in the same folder, so that nothing is ever half there."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write through a temporary file in the same folder, so that nothing is ever half there.
+
+    Raises:
+        PlanError: the folder does not exist or cannot be written to.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise PlanError(f"plan file {path} cannot be written: {error.strerror}") from error
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from nkigen_cp.errors import Infeasible
-from nkigen_cp.ir.factor.program import Digit, FactorOp, FactorTensor, Program
+from nkigen_cp.ir.factor.program import FactorOp, FactorTensor, Program
 from nkigen_cp.ir.tensor.table import OPS, Family
-from nkigen_cp.solver.boxes import runs
-from nkigen_cp.solver.candidates import Candidate, Context, Move, Need, rounded
+from nkigen_cp.solver.candidates import Candidate, Context, Move
 from nkigen_cp.solver.constants import recognise
 from nkigen_cp.solver.contract import contract_candidates
 from nkigen_cp.solver.elementwise import elementwise_candidates
@@ -22,8 +21,14 @@ from nkigen_cp.solver.moves import (
     transpose_moves,
 )
 from nkigen_cp.solver.order import execution_order
-from nkigen_cp.solver.plan import Generate, Reinterpret, Store
-from nkigen_cp.solver.plan.layout import Layout, geometry, partition_bytes
+from nkigen_cp.solver.plan import Generate
+from nkigen_cp.solver.plan.layout import Layout, partition_bytes
+from nkigen_cp.solver.stores import (
+    natural_layouts,
+    reinterpret_candidate,
+    split_stores,
+    store_candidates,
+)
 from nkigen_cp.targets.target import Target
 
 Place = tuple[Layout | None, str]
@@ -73,7 +78,7 @@ class Instance:
 
 def planned(program: Program) -> Program:
     """The program as plans see it: copies into outputs have become stores."""
-    return _stores(program)[0]
+    return split_stores(program)[0]
 
 
 def build_instance(program: Program, target: Target) -> Instance:
@@ -86,7 +91,7 @@ def build_instance(program: Program, target: Target) -> Instance:
     bound = (n for n in program.constants if n not in generated)
     in_hbm = frozenset({*program.inputs, *program.windows, *bound})
     context = Context(program=program, target=target, in_hbm=in_hbm)
-    program, stores = _stores(program)
+    program, stores = split_stores(program)
     context = replace(context, program=program)
     candidates: list[Candidate] = []
     for op in program.ops.values():
@@ -99,7 +104,7 @@ def build_instance(program: Program, target: Target) -> Instance:
         candidates += found
     universe = _universe(program, candidates)
     for store in stores:
-        candidates += _store_candidates(context, store, universe)
+        candidates += store_candidates(context, store, universe[store.source.tensor])
     kept = tuple(_undominated(candidates))
     order = execution_order(program, kept, [s.op for s in stores])
     positions = {o: k for k, o in enumerate(order)}
@@ -121,40 +126,12 @@ def build_instance(program: Program, target: Target) -> Instance:
     )
 
 
-def _stores(program: Program) -> tuple[Program, list[Store]]:
-    """Output stores; copies from one HBM home into an output are stores themselves."""
-    ops = dict(program.ops)
-    stores: list[Store] = []
-    moved: set[str] = set()
-    for name, op in program.ops.items():
-        if op.kind == "copy" and op.output.tensor in program.outputs:
-            digits = {d.name: d.size for d in op.digits}
-            stores.append(Store(source=op.accesses[0], target=op.output, digits=digits, op=name))
-            moved.add(op.output.tensor)
-            del ops[name]
-    for out in program.outputs:
-        opaque = any(o.kind == "reshape" and o.output.tensor == out for o in ops.values())
-        if out not in moved and not opaque:
-            stores.append(identity_store(program.tensors[out], f"store.{out}"))
-    return replace(program, ops=ops), stores
-
-
 def _candidates(context: Context, op: FactorOp) -> list[Candidate]:
     family = OPS[op.kind].family
     if family is Family.CONTRACT:
         return contract_candidates(context, op)
     if family is Family.RESHAPE:
-        source = context.program.tensors[op.accesses[0].tensor]
-        busy = 2.0 * source.size_bytes / context.target.hbm_bytes_per_ns
-        return [
-            Candidate(
-                ops=(op.name,),
-                spec=Reinterpret(op=op.name),
-                needs=(Need(slot="src", tensor=source.name, layout=None),),
-                makes=(Need(slot="dst", tensor=op.output.tensor, layout=None),),
-                busy_ns=rounded({"dma": busy + context.target.dma.transfer_overhead_ns}),
-            )
-        ]
+        return [reinterpret_candidate(context, op)]
     return elementwise_candidates(context, op)
 
 
@@ -165,86 +142,6 @@ def _universe(program: Program, candidates: list[Candidate]) -> dict[str, list[L
             if need.layout is not None and need.layout not in found[need.tensor]:
                 found[need.tensor].append(need.layout)
     return found
-
-
-def natural_layouts(tensor: FactorTensor, target: Target) -> list[Layout]:
-    """Layouts of a tensor by itself: every run of its factors on the partitions, and the row."""
-    store = identity_store(tensor, "")
-    digits = tuple(Digit(name=f.name, size=f.size) for f in tensor.factors)
-    op = FactorOp(name="", kind="copy", digits=digits, inputs=(), output=store.source)
-    return [Layout(partition=r.digits, block=r.block) for r in runs(op, target)]
-
-
-def _store_candidates(
-    context: Context, store: Store, universe: dict[str, list[Layout]]
-) -> list[Candidate]:
-    tensor = context.program.tensors[store.source.tensor]
-    layouts = [*universe[tensor.name]]
-    layouts += [x for x in natural_layouts(tensor, context.target) if x not in layouts]
-    ordered = (_in_target_order(tensor, store, x) for x in layouts if x.replicas == 1)
-    layouts += [x for x in dict.fromkeys(ordered) if x not in layouts]
-    found = [
-        Candidate(
-            ops=(store.op,),
-            spec=store,
-            needs=(Need(slot="src", tensor=tensor.name, layout=x),),
-            makes=(),
-            busy_ns=rounded({"dma": store_busy_ns(context.target, tensor, x, store)}),
-        )
-        for x in layouts
-        if x.replicas == 1
-    ]
-    if tensor.name in context.in_hbm:
-        row = _hbm_row(tensor, store)
-        busy = _hbm_copy_ns(context.target, tensor, store, row)
-        found.append(
-            Candidate(
-                ops=(store.op,),
-                spec=store,
-                needs=(Need(slot="src", tensor=tensor.name, layout=None),),
-                makes=(),
-                busy_ns=rounded({"dma": busy}),
-            )
-        )
-    return found
-
-
-def _in_target_order(tensor: FactorTensor, store: Store, layout: Layout) -> Layout:
-    """The layout with its free factors in the order in which the store's target has them."""
-    factor = {
-        i.digit: f.name for f, i in zip(tensor.factors, store.source.index, strict=True) if i.digit
-    }
-    canonical = [f.name for f in geometry(tensor, layout).free]
-    wanted = [factor[i.digit] for i in store.target.index if i.digit in factor]
-    order = [n for n in wanted if n in canonical]
-    order = [n for n in canonical if n not in order] + order
-    return layout if order == canonical else replace(layout, free=tuple(order))
-
-
-def _hbm_row(tensor: FactorTensor, store: Store) -> int:
-    """Elements contiguous on both HBM sides of a copy."""
-    row = 1
-    pairs = list(zip(reversed(tensor.factors), reversed(store.source.index), strict=True))
-    for target, (factor, source) in zip(reversed(store.target.index), pairs, strict=False):
-        if target.digit is None or target.digit != source.digit:
-            break
-        row *= store.digits[target.digit]
-        if store.digits[target.digit] != factor.size:
-            break
-    return row
-
-
-def _hbm_copy_ns(target: Target, tensor: FactorTensor, store: Store, row: int) -> float:
-    elements = 1
-    for size in store.digits.values():
-        elements *= size
-    descriptors = elements / row
-    each = max(
-        target.dma.min_descriptor_ns,
-        row * tensor.dtype.size_bytes / target.dma.bytes_per_ns_per_engine,
-    )
-    spread = min(target.dma.engines, descriptors)
-    return descriptors * each / spread + target.dma.transfer_overhead_ns
 
 
 @dataclass(slots=True)

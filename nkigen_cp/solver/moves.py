@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
@@ -160,9 +161,11 @@ def transpose_moves(
     bank = context.target.psum_bank_bytes // tensor.dtype.size_bytes
     a, b = geometry(tensor, source), geometry(tensor, target)
     items = _transpose_items(tensor, source, target, bank // a.partitions)
+    inner = [f.name for f in b.free].index(source.partition[-1])
+    stride = math.prod(f.size for f in b.free[inner + 1 :])
     found: list[Move] = []
     for engine in ("vector", "scalar"):
-        tensor_ns, evict_ns = _transpose_ns(context.target, tensor, a, b, items, engine)
+        tensor_ns, evict_ns = _transpose_ns(context.target, tensor, a, b, items, stride, engine)
         found.append(
             Move(
                 tensor=tensor.name,
@@ -204,13 +207,16 @@ def _transpose_ns(
     a: Geometry,
     b: Geometry,
     items: tuple[Tiled, ...],
+    stride: int,
     engine: str,
 ) -> tuple[float, float]:
-    """(Tensor Engine ns, evicting engine ns) of transposing every block."""
+    """(Tensor Engine ns, evicting engine ns) of transposing every block.
+
+    ``stride`` lies between neighbours of an evicted row in the target form.
+    """
     dtype = tensor.dtype
     blocks_a = _blocks(a)
     blocks_b = _blocks(b)
-    others = math.prod(f.size for f in a.free) // math.prod(n * t for n, t in blocks_b)
     others = max(
         1, tensor.size // (sum(n * t for n, t in blocks_a) * sum(n * t for n, t in blocks_b))
     )
@@ -226,7 +232,7 @@ def _transpose_ns(
             wide = OperandShape(
                 memory=Memory.PSUM, dtype=dtype, partitions=pb, free_size=pa * share
             )
-            dst = OperandShape(memory=Memory.SBUF, dtype=dtype, partitions=pb, free_size=pa * share)
+            dst = replace(wide, memory=Memory.SBUF, innermost_stride=stride)
             copy = busy_ns(target, "tensor_copy", engine, {"dst": dst, "src": wide})
             evict_ns += count / share * copy
     return tensor_ns, evict_ns
@@ -255,6 +261,10 @@ def replicate_moves(context: Context, tensor: FactorTensor, target: Layout) -> l
     room = context.target.psum_bank_bytes // FLOAT32.size_bytes
     tiles = _row_tiles(tensor, min(room, context.target.moving_free_max))
     looped = math.prod(f.size for f in tensor.factors if f.name not in {t.digit for t in tiles})
+    ones = OperandShape(
+        memory=Memory.SBUF, dtype=tensor.dtype, partitions=1, free_size=target.replicas
+    )
+    ones_ns = busy_ns(context.target, "memset", "gpsimd", {"dst": ones})
     found: list[Move] = []
     for engine in ("vector", "scalar"):
         tensor_ns = evict_ns = 0.0
@@ -274,7 +284,8 @@ def replicate_moves(context: Context, tensor: FactorTensor, target: Layout) -> l
                 source=Layout(),
                 target=target,
                 spec=Replicate(tensor=tensor.name, tiles=tiles, engine=engine),
-                busy_ns=rounded({"tensor": tensor_ns, engine: evict_ns}),
+                busy_ns=rounded({"tensor": tensor_ns, engine: evict_ns, "gpsimd": ones_ns}),
+                sbuf_bytes=target.replicas * tensor.dtype.size_bytes,
                 psum_banks=2,
             )
         )
@@ -328,8 +339,10 @@ def generate_moves(
         free_size=shape.free_elements,
     )
     busy = busy_ns(context.target, "memset", "gpsimd", {"dst": out})
-    if spec.coefficients:
-        shapes = {"dst": out, "on_true_tile": out}
+    for partitions, chunks in _blocks(shape) if spec.coefficients else ():
+        elements = shape.free_elements // shape.chunks * chunks
+        part = replace(out, partitions=partitions, free_size=elements)
+        shapes = {"dst": part, "on_true_tile": part}
         busy += busy_ns(context.target, "affine_select", "gpsimd", shapes)
     return [
         Move(

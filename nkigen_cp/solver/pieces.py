@@ -28,7 +28,6 @@ def piece_layouts(context: Context, tensor: str) -> tuple[Layout, ...] | None:
         return None
     held = context.program.tensors[tensor]
     first, *others = (
-        [operand_layout(held, op.output, run) for run in output_runs(context, op)]
-        for op in writers
+        [operand_layout(held, op.output, run) for run in output_runs(context, op)] for op in writers
     )
     return tuple(x for x in first if x is not None and all(x in found for found in others))

@@ -62,9 +62,11 @@ class Draft:
         small = tuple(s if self.rng.random() < 0.7 else 1 for s in shape[keep:])
         return self.new_input(small if keep else shape, positive=True)
 
-    def new_input(self, shape: tuple[int, ...], *, positive: bool = False) -> str | None:
-        """A further argument of the program, unless there are enough."""
-        if len(self.inputs) >= 5 or int(np.prod(shape, dtype=np.int64)) > ELEMENTS_MAX:
+    def new_input(
+        self, shape: tuple[int, ...], *, positive: bool = False, most: int = ELEMENTS_MAX
+    ) -> str | None:
+        """A further argument of the program, unless there are enough or it is too large."""
+        if len(self.inputs) >= 5 or int(np.prod(shape, dtype=np.int64)) > most:
             return None
         made = Input(
             name=f"x{len(self.inputs)}",

@@ -32,7 +32,7 @@ def generate(seed: int) -> Program:
         inputs=tuple(i for i in draft.inputs if i.name in read),
         lines=tuple(draft.lines),
         returns=returns,
-        sbuf_bytes=rng.choice((1024, 2048, 4096)) if rng.random() < 0.15 else None,
+        sbuf_bytes=rng.choice((1024, 2048, 4096, 8192)) if rng.random() < 0.15 else None,
     )
 
 

@@ -95,6 +95,13 @@ def _matmul(draft: Draft) -> str | None:
     return f"{a} @ {b}" if b else None
 
 
+def _wide(draft: Draft) -> str | None:
+    """A weight that is worth streaming."""
+    x = draft.pick(lambda v: v.ndim == 2 and v.shape[0] <= 40 and 64 <= v.shape[1] <= 300)
+    w = draft.new_input((draft.value(x).shape[1], 1000), most=300_000) if x else None
+    return f"{x} @ {w}" if w else None
+
+
 def _vector_matmul(draft: Draft) -> str | None:
     a = draft.pick(lambda v: v.ndim == 2)
     if not a:
@@ -314,6 +321,7 @@ ROWS: tuple[Row, ...] = (
     _unary("gelu by tanh", "ops.gelu({0}, approximate=True)", _small, weight=1),
     *(_reduced(name) for name in ("sum", "max", "min", "mean")),
     Row(name="matmul", make=_matmul, weight=6),
+    Row(name="wide matmul", make=_wide, weight=3),
     Row(name="vector matmul", make=_vector_matmul),
     Row(name="gram", make=_gram),
     Row(name="grouped heads", make=_grouped),

@@ -1,7 +1,7 @@
 """Emitted sources under ``../shared/nkicheck``, where that folder lies beside the repository.
 
-The checker brings modules named ``nki``, so it runs in a process of its own, many kernels at once.
-Run as a script, this file is that process: its argument is the folder of cases.
+The checker brings modules named ``nki``, so it runs in a process of its own (``judge_worker``), many
+kernels at once.
 """
 
 from __future__ import annotations
@@ -14,53 +14,60 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes  # noqa: F401  (numpy finds bfloat16 arrays' dtype)
 import numpy as np
 
+import nkigen_cp as cp
+from tests.fuzz.pipeline import Done
+
 CHECKER = Path(__file__).resolve().parents[3] / "shared" / "nkicheck"
-RTOL, ATOL = {4: 2e-5, 2: 2.0**-7}, {4: 2e-5, 2: 2.0**-7}
-"""By the result's itemsize: order of summation in float32, one rounding in bfloat16."""
 
 
-def available() -> bool:
-    return (CHECKER / "run.py").exists()
+def check_emitted(folder: Path, programs: Sequence[Done]) -> None:
+    """Every kernel's source gives the simulator's results there, breaks no rule, and counts alike.
+
+    Does nothing without the checker, which a user's checkout does not have.
+    """
+    compiled = {f"seed_{d.program.seed}": d for d in programs if d.kernel is not None}
+    if not compiled or not (CHECKER / "run.py").exists():
+        return
+    for name, done in compiled.items():
+        _write_case(folder, name, done)
+    reports = _judge(folder)
+    for name, done in compiled.items():
+        problem = _problem(reports[name], done)
+        assert problem is None, f"{name}: {problem}\n{done.program.describe()}"
 
 
-def write_case(
-    folder: Path, name: str, source: str, inputs: Sequence[Any], outputs: Sequence[Any]
-) -> None:
-    """Put a kernel with its arguments and its results on the simulator into a folder of cases."""
-    (folder / f"{name}.py").write_text(source)
-    shaped = [np.reshape(a, np.shape(a) or (1,)) for a in inputs]
-    wanted = [np.reshape(a, np.shape(a) or (1,)) for a in outputs]
-    (folder / f"{name}.pickle").write_bytes(pickle.dumps((shaped, wanted)))
+def _write_case(folder: Path, name: str, done: Done) -> None:
+    """A kernel's source, and beside it its arguments and its results on the simulator."""
+    assert done.kernel is not None
+    (folder / f"{name}.py").write_text(cp.emit_nki(done.kernel))
+    inputs = [*done.program.arrays, *done.kernel.bound_inputs.values()]
+    sides = [[np.reshape(a, np.shape(a) or (1,)) for a in side] for side in (inputs, done.outputs)]
+    (folder / f"{name}.pickle").write_bytes(pickle.dumps(sides))
 
 
-def judge(folder: Path) -> dict[str, dict[str, Any]]:
+def _judge(folder: Path) -> dict[str, dict[str, Any]]:
     """The checker's report on every case of a folder, by name."""
-    command = [sys.executable, str(Path(__file__)), str(folder)]
+    worker = Path(__file__).with_name("judge_worker.py")
+    command = [sys.executable, str(worker), str(CHECKER), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise AssertionError(f"the checker ended with code {done.returncode}:\n{done.stderr}")
+    assert not done.returncode, f"the checker ended with code {done.returncode}:\n{done.stderr}"
     found: dict[str, dict[str, Any]] = json.loads((folder / "report.json").read_text())
     return found
 
 
-def _main(folder: Path) -> None:
-    sys.path.insert(0, str(CHECKER))
-    from run import check  # pyright: ignore
-
-    reports: dict[str, Any] = {}
-    for path in sorted(folder.glob("*.py")):
-        inputs, outputs = pickle.loads(path.with_suffix(".pickle").read_bytes())
-        scale = [float(np.sqrt(np.mean(np.square(np.asarray(o, np.float64))))) for o in outputs]
-        width = min(o.dtype.itemsize for o in outputs)
-        reports[path.stem] = check(
-            str(path), inputs=inputs, expected=outputs, rtol=RTOL[width],
-            atol=ATOL[width] * min(scale),
-        )  # fmt: skip
-    (folder / "report.json").write_text(json.dumps(reports, default=str))
-
-
-if __name__ == "__main__":
-    _main(Path(sys.argv[1]))
+def _problem(report: dict[str, Any], done: Done) -> str | None:
+    """What the checker holds against a kernel."""
+    assert done.kernel is not None
+    if not report["ok"]:
+        told = {k: v for k, v in report.items() if k in ("error", "lint", "compare")}
+        return f"{told} {report.get('stats', {}).get('violations')}"
+    counts, stats = cp.count(done.kernel), report["stats"]
+    moved = sum(v["bytes"] * way.count("hbm") for way, v in stats["dma"].items())
+    if (counts.instructions, counts.hbm_bytes) == (stats["instructions"], moved):
+        return None
+    return (
+        f"counted {counts.instructions} instructions and {counts.hbm_bytes} HBM bytes, the checker "
+        f"{stats['instructions']} and {moved}"
+    )

@@ -6,9 +6,33 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from nkigen_cp.errors import NkigenError
+from tests.fuzz.pipeline import Done, WrongError, run
 from tests.fuzz.program import Line, Program
 
 Fails = Callable[[Program], bool]
+
+
+def _failure(program: Program) -> str | None:
+    """The kind of a program's defect, if it has one."""
+    try:
+        run(program)
+    except (NkigenError, WrongError) as error:
+        return type(error).__name__
+    except Exception as error:  # any other exception is a defect, too
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def compiled(program: Program) -> Done:
+    """The program, compiled and compared; a failure shows it as small as it gets."""
+    try:
+        return run(program)
+    except Exception as error:
+        kind = _failure(program)
+        small = shrink(program, lambda p: _failure(p) == kind)
+        message = f"{error}\n\n{small.describe()}\nfrom\n\n{program.describe()}"
+        raise AssertionError(message) from error
 
 
 def shrink(program: Program, fails: Fails) -> Program:

@@ -260,6 +260,11 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         program="chain",
         breaks=_form(_on_chip, layout=Layout(partition=("nothing",), block=1)),
     ),
+    Corruption(
+        rule="forms",
+        program="chain",
+        breaks=_form(_on_chip, layout=Layout(partition=("d0",), block=64, free=("d0", "d1"))),
+    ),
     Corruption(rule="steps", program="chain", breaks=_step(Load, group=5)),
     Corruption(rule="steps", program="chain", breaks=_in(Elementwise, loops=("nothing",))),
     Corruption(rule="slots", program="chain", breaks=_step(Elementwise, reads=())),

@@ -109,7 +109,7 @@ class Enumeration:
             return
         left = [t for t in tasks if t not in done]
         if not left:
-            given = (*self.program.inputs, *self.program.constants)
+            given = (*self.program.inputs, *self.program.windows, *self.program.constants)
             self.best = min(self.best, objective(self._supplied(given, {}, needs, busy)))
             return
         for s in self.strategies[left[0]]:

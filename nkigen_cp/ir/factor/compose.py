@@ -67,9 +67,7 @@ def _reads_through(program: Program, ops: dict[str, FactorOp], op: FactorOp) -> 
     )
 
 
-def _pieces_through(
-    program: Program, ops: dict[str, FactorOp], target: str
-) -> dict[str, FactorOp]:
+def _pieces_through(program: Program, ops: dict[str, FactorOp], target: str) -> dict[str, FactorOp]:
     """The copies into a tensor composed into what produces their sources, as far as possible.
 
     An output that nobody reads takes either all of them or none: copies that remain are stores
@@ -136,9 +134,7 @@ def _follow(outer: Access, through: Access, target: Access) -> Access:
     return Access(tensor=target.tensor, index=tuple(index))
 
 
-def _into_consumers(
-    ops: dict[str, FactorOp], copy: FactorOp, *, kept: bool
-) -> dict[str, FactorOp]:
+def _into_consumers(ops: dict[str, FactorOp], copy: FactorOp, *, kept: bool) -> dict[str, FactorOp]:
     def redirect(i: Access | Immediate) -> Access | Immediate:
         if isinstance(i, Access) and i.tensor == copy.output.tensor:
             return _follow(i, copy.output, copy.accesses[0])

@@ -32,7 +32,9 @@ def shape_of(tensor: FactorTensor, layout: Layout) -> Shape:
     """Shape of an on-chip form: (partitions, chunks, free factors)."""
     size = {f.name: f.size for f in tensor.factors}
     free = [f.name for f in tensor.factors if f.name not in layout.partition]
-    if layout.partition and free and tensor.factors[-1].name in layout.partition:
+    if layout.free:
+        free = list(layout.free)
+    elif layout.partition and free and tensor.factors[-1].name in layout.partition:
         # No two neighbours in HBM share a partition, so the longest factor serves the engines.
         free.sort(key=max(free, key=size.__getitem__).__eq__)
     strides: dict[str, int] = {}

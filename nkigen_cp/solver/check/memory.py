@@ -40,6 +40,10 @@ def tile_bytes(facts: Facts, step: Step) -> int:
     spec = step.spec
     if isinstance(spec, Contract):
         return stream_bytes(facts, facts.program.ops[spec.op], spec)
+    if isinstance(spec, Replicate):
+        layout = facts.forms[step.writes[0].form].layout
+        assert layout is not None
+        return layout.replicas * facts.tensor(spec.tensor).dtype.size_bytes
     total = 0
     if isinstance(spec, Elementwise):
         for slot in spec.cover.writes:
@@ -52,15 +56,11 @@ def tile_bytes(facts: Facts, step: Step) -> int:
 
 
 def capacity(facts: Facts) -> Iterator[str]:
-    """At every step the living forms, the step's tiles and the rows of ones fit into SBUF."""
+    """At every step the living forms and the step's own tiles fit into SBUF."""
     most = facts.target.sbuf_partition_bytes
-    ones: dict[str, int] = {}
     for step in facts.plan.steps:
-        if isinstance(step.spec, Replicate):
-            dtype = facts.tensor(step.spec.tensor).dtype
-            ones[dtype.name] = facts.target.partitions * dtype.size_bytes
         alive = [f for f in _on_chip(facts) if f.first_step <= step.group <= f.last_step]
-        used = sum(f.partition_bytes for f in alive) + step.sbuf_bytes + sum(ones.values())
+        used = sum(f.partition_bytes for f in alive) + step.sbuf_bytes
         if used > most:
             largest = sorted(alive, key=lambda f: -f.partition_bytes)[:3]
             names = ", ".join(repr(f.name) for f in largest)

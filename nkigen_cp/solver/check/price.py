@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import FactorOp
@@ -162,8 +163,9 @@ def _transpose(facts: Facts, step: Step) -> Priced:
         if shared is not None:
             share = shared.block if not by_chunk else max(1, shared.block // b.block)
             share = 1 if by_chunk and rb < b.block else share
-        out = tile(Memory.SBUF, tensor.dtype, columns, rows * share)
         wide = tile(Memory.PSUM, tensor.dtype, columns, rows * share)
+        apart = shape_of(tensor, b).strides[a.partition[-1]]
+        out = replace(wide, memory=Memory.SBUF, innermost_stride=apart)
         copy = busy_ns(facts.target, "tensor_copy", spec.engine, {"dst": out, "src": wide})
         yield spec.engine, count / share * copy
 
@@ -177,6 +179,8 @@ def _replicate(facts: Facts, step: Step) -> Priced:
     size = {f.name: f.size for f in tensor.factors}
     looped = math.prod(n for f, n in size.items() if f not in [t.digit for t in spec.tiles])
     kind = {"stationary": tensor.dtype, "moving": tensor.dtype}
+    ones = {"dst": tile(Memory.SBUF, tensor.dtype, 1, layout.replicas)}
+    yield "gpsimd", busy_ns(facts.target, "memset", "gpsimd", ones)
     for spans in itertools.product(*(blocks(size[t.digit], t.block) for t in spec.tiles)):
         times = looped * math.prod(t for _, t in spans)
         columns = math.prod(e for e, _ in spans)
@@ -197,8 +201,12 @@ def _generate(facts: Facts, step: Step) -> Priced:
     elements = shape.chunks * math.prod(shape.free.values())
     out = tile(Memory.SBUF, tensor.dtype, shape.partitions, elements)
     yield "gpsimd", busy_ns(facts.target, "memset", "gpsimd", {"dst": out})
-    if spec.coefficients:
-        shapes = {"dst": out, "on_true_tile": out}
+    outer = next((f.size for f in tensor.factors if f.name in layout.partition[:1]), 1)
+    for rows, chunks in blocks(outer, max(1, layout.block)) if spec.coefficients else ():
+        part = tile(
+            Memory.SBUF, tensor.dtype, rows * shape.inner, elements // shape.chunks * chunks
+        )
+        shapes = {"dst": part, "on_true_tile": part}
         yield "gpsimd", busy_ns(facts.target, "affine_select", "gpsimd", shapes)
 
 

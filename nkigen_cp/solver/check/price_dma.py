@@ -10,6 +10,7 @@ from nkigen_cp.ir.dtypes import DType
 from nkigen_cp.ir.factor.program import FactorOp, FactorTensor
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
+from nkigen_cp.ir.tensor.graph import Operand
 from nkigen_cp.solver.check.contractions import sides
 from nkigen_cp.solver.check.facts import Facts
 from nkigen_cp.solver.check.geometry import Shape, blocks, demanded, shape_of
@@ -76,12 +77,41 @@ def store(facts: Facts, step: Step) -> Priced:
 
 
 def reinterpret(facts: Facts, step: Step) -> Priced:
-    """HBM to HBM: every byte twice."""
+    """HBM to HBM in the user's dims: descriptors of what is contiguous on both sides."""
     spec = step.spec
     assert isinstance(spec, Reinterpret)
-    tensor = facts.tensor(facts.program.ops[spec.op].accesses[0].tensor)
-    overhead = facts.target.dma.transfer_overhead_ns
-    yield "dma", 2.0 * tensor.size_bytes / facts.target.hbm_bytes_per_ns + overhead
+    op = facts.program.graph.ops[spec.op]
+    tensors = facts.program.graph.tensors
+    sizes = [a.size for a in op.axes]
+    elements = row = tensors[op.outputs[0].tensor].size
+    sides = (op.operands[0], op.outputs[0])
+    if op.kind == "copy" and all(len(d.terms) < 2 for s in sides for d in s.index):
+        elements = math.prod(sizes)
+        strides = [_axis_strides(s, tensors[s.tensor].shape, len(sizes)) for s in sides]
+        row = min(_contiguous(sizes, each) for each in strides)
+    dtype = tensors[op.outputs[0].tensor].dtype
+    shape = replace(tile(Memory.HBM, dtype, 1, elements), run_bytes=row * dtype.size_bytes)
+    yield "dma", busy_ns(facts.target, "dma_copy", "dma", {"dst": shape, "src": shape})
+
+
+def _axis_strides(operand: Operand, shape: Sequence[int], axes: int) -> list[int]:
+    """Elements of the row-major tensor that a step along each axis moves."""
+    strides, step = [0] * axes, 1
+    for size, dim in zip(reversed(shape), reversed(operand.index), strict=True):
+        for term in dim.terms:
+            strides[term.axis] += term.stride * step
+        step *= size
+    return strides
+
+
+def _contiguous(sizes: Sequence[int], strides: Sequence[int]) -> int:
+    """Elements of the innermost axes that follow each other."""
+    row = 1
+    for size, stride in zip(reversed(sizes), reversed(strides), strict=True):
+        if size > 1 and stride != row:
+            break
+        row *= size
+    return row
 
 
 def _loaded(

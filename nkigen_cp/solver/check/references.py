@@ -43,6 +43,8 @@ def _layout(facts: Facts, form: Form) -> Iterator[str]:
     named = set(layout.partition)
     if len(named) < len(layout.partition) or not named <= set(size):
         yield f"form {form.name!r} puts {layout} on the partitions, not some of {[*size]}"
+    elif layout.free and sorted(layout.free) != sorted(set(size) - named):
+        yield f"form {form.name!r} orders {layout.free}, not its free factors"
     elif layout.partition and (layout.replicas != 1 or not 1 <= layout.block <= _outer(form, size)):
         yield f"form {form.name!r} has no legal block: {layout}"
     elif not layout.partition and (layout.block or layout.replicas < 1):

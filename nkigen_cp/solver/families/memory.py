@@ -6,18 +6,21 @@ from ortools.sat.python import cp_model
 
 from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.instance import Choice, Instance
+from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.solver.variables import Variables
 
 
 def fits(instance: Instance, decisions: Decisions) -> bool:
     """Whether decisions satisfy this family's rows, by plain arithmetic."""
-    capacity = instance.target.sbuf_partition_bytes - constants_bytes(instance)
+    capacity = instance.target.sbuf_partition_bytes
     executed = [instance.candidates[i] for i in decisions.chosen]
     for k, op in enumerate(instance.order):
         load = sum(c.sbuf_bytes for c in executed if c.ops[-1] == op)
         for name, choice in instance.choices.items():
             if choice.first <= k <= choice.last:
-                load += sum(choice.sizes[x] for x in decisions.kept.get(name, ()))
+                load += sum(
+                    choice.sizes[x] + making_bytes(choice, x) for x in decisions.kept.get(name, ())
+                )
             if op in choice.producers:
                 load += sum(choice.sizes[x] for x in decisions.spilled.get(name, ()))
         load += sum(instance.choices[t].sizes[x] for t, x, root in decisions.visiting if root == op)
@@ -28,7 +31,7 @@ def fits(instance: Instance, decisions: Decisions) -> bool:
 
 def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> None:
     """One row per step at which the sum of everything possible exceeds the capacity."""
-    capacity = instance.target.sbuf_partition_bytes - constants_bytes(instance)
+    capacity = instance.target.sbuf_partition_bytes
     for k, op in enumerate(instance.order):
         terms: list[tuple[int, cp_model.IntVar]] = []
         for choice in instance.choices.values():
@@ -40,9 +43,9 @@ def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> No
             model.add(sum(size * literal for size, literal in terms) <= capacity)
 
 
-def constants_bytes(instance: Instance) -> int:
-    """Identity-free helpers that live throughout: one row of ones per dtype of a replication."""
-    return 2 * 4 * instance.target.partitions
+def making_bytes(choice: Choice, layout: Layout) -> int:
+    """SBUF that a move into the layout needs besides its source and result."""
+    return max((choice.moves[j].sbuf_bytes for j in choice.arrivals.get(layout, ())), default=0)
 
 
 def _alive(
@@ -52,7 +55,7 @@ def _alive(
     terms: list[tuple[int, cp_model.IntVar]] = []
     for x in choice.layouts:
         if choice.first <= k <= choice.last:
-            terms.append((choice.sizes[x], variables.kept[name, x]))
+            terms.append((choice.sizes[x] + making_bytes(choice, x), variables.kept[name, x]))
         visit = variables.visiting.get((name, x, op))
         if visit is not None:
             terms.append((choice.sizes[x], visit))

@@ -25,8 +25,9 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                     k_norm_weight, cos, sin):
     add_1 = nl.ndarray((1, 128, 1024), dtype=nl.bfloat16, buffer=nl.shared_hbm, name="add_1")
     hidden_v = hidden.reshape((128, 1024))
-    qkv_weight_v = qkv_weight.reshape((8, 128, 4, 2, 2, 2, 128))
-    o_weight_v = o_weight.reshape((2, 2, 2, 2, 128, 1024))
+    qkv_weight_v = qkv_weight.reshape((8, 128, 16, 2, 128))
+    qkv_weight_v_2 = qkv_weight.reshape((8, 128, 32, 128))
+    o_weight_v = o_weight.reshape((8, 2, 128, 1024))
     add_1_v = add_1.reshape((128, 1024))
 
     # partition: d1; free: d2
@@ -87,46 +88,79 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                           data=qkv_copy_2_by_d1[0:128, 128 * i_blk:128 * i_blk + 128],
                           engine=nisa.engine.tensor)
     nisa.tensor_copy(dst=qkv_copy_2_by_d2, src=qkv_copy_2_T, engine=nisa.engine.vector)
-    # partition: d0; free: chunk, d1.0, d1.1, d1.2, d1.3, d1.4
-    qkv_weight_by_d0 = nl.ndarray((128, 8, 4, 2, 2, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                  name="qkv_weight_by_d0")
+    # partition: d0; free: chunk, d1.0, d1.1, d1.2
+    qkv_weight_0_by_d0 = nl.ndarray((128, 8, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="qkv_weight_0_by_d0")
 
-    # load qkv_weight
-    nisa.dma_copy(dst=qkv_weight_by_d0, src=qkv_weight_v.permute((1, 0, 2, 3, 4, 5, 6)))
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d2.4
-    qkv_by_d1 = nl.ndarray((128, 4, 2, 2, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                           name="qkv_by_d1")
+    # load qkv_weight.0
+    nisa.dma_copy(dst=qkv_weight_0_by_d0,
+                  src=qkv_weight_v[0:8, 0:128, 0:8, 0:2, 0:128].permute((1, 0, 2, 3, 4)))
+    # partition: d1; free: d2.0, d2.1, d2.2
+    q_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="q_by_d1")
     for i_d2 in range(4):
-        for i_d2_2 in range(2):
-            # accumulates qkv
-            qkv_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                name=f"qkv_ps_i_d2{i_d2}_i_d2_2{i_d2_2}")
-            for i_d2_in in range(2):
-                for i_r3 in range(8):
-                    nisa.nc_matmul(dst=qkv_ps[0:128, i_d2_in, 0:2, 0:128],
-                                   stationary=qkv_copy_2_by_d2[0:128, i_r3, 0:128],
-                                   moving=qkv_weight_by_d0[0:128, i_r3, i_d2, i_d2_2, i_d2_in, 0:2, 0:128],
-                                   accumulate=(i_r3 > 0))
-            nisa.tensor_copy(dst=qkv_by_d1[0:128, i_d2, i_d2_2, 0:2, 0:2, 0:128], src=qkv_ps,
-                             engine=nisa.engine.scalar)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3
-    q_mean_1_sum_by_d1 = nl.ndarray((128, 2, 2, 2, 2), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="q_mean_1_sum_by_d1")
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    q_square_1_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                  name="q_square_1_by_d1")
+        # accumulates q
+        q_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
+                          name=f"q_ps_i_d2{i_d2}")
+        for i_d2_in in range(2):
+            for i_r3 in range(8):
+                nisa.nc_matmul(dst=q_ps[0:128, i_d2_in, 0:2, 0:128],
+                               stationary=qkv_copy_2_by_d2[0:128, i_r3, 0:128],
+                               moving=qkv_weight_0_by_d0[0:128, i_r3, 2 * i_d2 + i_d2_in, 0:2, 0:128],
+                               accumulate=(i_r3 > 0))
+        nisa.tensor_copy(dst=q_by_d1[0:128, 2 * i_d2:2 * i_d2 + 2, 0:2, 0:128], src=q_ps,
+                         engine=nisa.engine.scalar)
+    # partition: d0; free: chunk, d1.0, d1.1
+    qkv_weight_1_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="qkv_weight_1_by_d0")
+
+    # load qkv_weight.1
+    nisa.dma_copy(dst=qkv_weight_1_by_d0,
+                  src=qkv_weight_v_2[0:8, 0:128, 16:24, 0:128].permute((1, 0, 2, 3)))
+    # partition: d1; free: d2.0, d2.1
+    k_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="k_by_d1")
+    for i_d2_2 in range(2):
+        # accumulates k
+        k_ps = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
+                          name=f"k_ps_i_d2_2{i_d2_2}")
+        for i_r3_2 in range(8):
+            nisa.nc_matmul(dst=k_ps, stationary=qkv_copy_2_by_d2[0:128, i_r3_2, 0:128],
+                           moving=qkv_weight_1_by_d0[0:128, i_r3_2, 4 * i_d2_2:4 * i_d2_2 + 4, 0:128],
+                           accumulate=(i_r3_2 > 0))
+        nisa.tensor_copy(dst=k_by_d1[0:128, 4 * i_d2_2:4 * i_d2_2 + 4, 0:128], src=k_ps,
+                         engine=nisa.engine.scalar)
+    # partition: d0; free: chunk, d1.0, d1.1
+    qkv_weight_2_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="qkv_weight_2_by_d0")
+
+    # load qkv_weight.2
+    nisa.dma_copy(dst=qkv_weight_2_by_d0,
+                  src=qkv_weight_v_2[0:8, 0:128, 24:32, 0:128].permute((1, 0, 2, 3)))
+    # partition: d1; free: d2.0, d2.1
+    v_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="v_by_d1")
     for i_d2_3 in range(2):
-        for i_d2_4 in range(2):
-            for i_d2_5 in range(2):
-                for i_d2_6 in range(2):
-                    nisa.activation(dst=q_square_1_by_d1[0:128, i_d2_3, i_d2_4, i_d2_5, i_d2_6, 0:128],
-                                    op=nl.square,
-                                    data=qkv_by_d1[0:128, i_d2_3, i_d2_4, i_d2_5, i_d2_6, 0:128],
-                                    reduce_op=nl.add,
-                                    reduce_res=q_mean_1_sum_by_d1[0:128, i_d2_3, i_d2_4, i_d2_5, i_d2_6:i_d2_6 + 1],
-                                    reduce_cmd=nisa.reduce_cmd.reset_reduce)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3
-    q_divide_1_reciprocal_by_d1 = nl.ndarray((128, 2, 2, 2, 2), dtype=nl.float32, buffer=nl.sbuf,
+        # accumulates v
+        v_ps = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
+                          name=f"v_ps_i_d2_3{i_d2_3}")
+        for i_r3_3 in range(8):
+            nisa.nc_matmul(dst=v_ps, stationary=qkv_copy_2_by_d2[0:128, i_r3_3, 0:128],
+                           moving=qkv_weight_2_by_d0[0:128, i_r3_3, 4 * i_d2_3:4 * i_d2_3 + 4, 0:128],
+                           accumulate=(i_r3_3 > 0))
+        nisa.tensor_copy(dst=v_by_d1[0:128, 4 * i_d2_3:4 * i_d2_3 + 4, 0:128], src=v_ps,
+                         engine=nisa.engine.scalar)
+    # partition: d1; free: d2.0, d2.1
+    q_mean_1_sum_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
+                                    name="q_mean_1_sum_by_d1")
+    # partition: d1; free: d2.0, d2.1, d3
+    q_square_1_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                  name="q_square_1_by_d1")
+    for i_d2_4 in range(8):
+        for i_d2_5 in range(2):
+            nisa.activation(dst=q_square_1_by_d1[0:128, i_d2_4, i_d2_5, 0:128], op=nl.square,
+                            data=q_by_d1[0:128, i_d2_4, i_d2_5, 0:128], reduce_op=nl.add,
+                            reduce_res=q_mean_1_sum_by_d1[0:128, i_d2_4, i_d2_5:i_d2_5 + 1],
+                            reduce_cmd=nisa.reduce_cmd.reset_reduce)
+    # partition: d1; free: d2.0, d2.1
+    q_divide_1_reciprocal_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
                                              name="q_divide_1_reciprocal_by_d1")
     nisa.activation(dst=q_divide_1_reciprocal_by_d1, op=nl.rsqrt, data=q_mean_1_sum_by_d1,
                     bias=1e-06, scale=0.0078125)
@@ -147,35 +181,27 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
     nisa.nc_matmul(dst=q_norm_weight_ps, stationary=ones_bfloat16, moving=q_norm_weight_row,
                    accumulate=False)
     nisa.tensor_copy(dst=q_norm_weight_all, src=q_norm_weight_ps, engine=nisa.engine.scalar)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    q_2_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                           name="q_2_by_d1")
-    for i_d2_7 in range(2):
-        for i_d2_8 in range(2):
-            for i_d2_9 in range(2):
-                for i_d2_10 in range(2):
-                    nisa.scalar_tensor_tensor(dst=q_2_by_d1[0:128, i_d2_7, i_d2_8, i_d2_9, i_d2_10, 0:128],
-                                              data=qkv_by_d1[0:128, i_d2_7, i_d2_8, i_d2_9, i_d2_10, 0:128],
-                                              op0=nl.multiply,
-                                              operand0=q_divide_1_reciprocal_by_d1[0:128, i_d2_7, i_d2_8, i_d2_9, i_d2_10:i_d2_10 + 1],
-                                              op1=nl.multiply, operand1=q_norm_weight_all)
-    # partition: d1; free: d2.0, d2.1, d2.2
-    k_mean_1_sum_by_d1 = nl.ndarray((128, 2, 2, 2), dtype=nl.float32, buffer=nl.sbuf,
+    # partition: d1; free: d2.0, d2.1, d3
+    q_2_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="q_2_by_d1")
+    for i_d2_6 in range(8):
+        for i_d2_7 in range(2):
+            nisa.scalar_tensor_tensor(dst=q_2_by_d1[0:128, i_d2_6, i_d2_7, 0:128],
+                                      data=q_by_d1[0:128, i_d2_6, i_d2_7, 0:128], op0=nl.multiply,
+                                      operand0=q_divide_1_reciprocal_by_d1[0:128, i_d2_6, i_d2_7:i_d2_7 + 1],
+                                      op1=nl.multiply, operand1=q_norm_weight_all)
+    # partition: d1; free: d2
+    k_mean_1_sum_by_d1 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
                                     name="k_mean_1_sum_by_d1")
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    k_square_1_by_d1 = nl.ndarray((128, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+    # partition: d1; free: d2, d3
+    k_square_1_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                   name="k_square_1_by_d1")
-    for i_d2_11 in range(2):
-        for i_d2_12 in range(2):
-            for i_d2_13 in range(2):
-                nisa.activation(dst=k_square_1_by_d1[0:128, i_d2_11, i_d2_12, i_d2_13, 0:128],
-                                op=nl.square,
-                                data=qkv_by_d1[0:128, 2, i_d2_11, i_d2_12, i_d2_13, 0:128],
-                                reduce_op=nl.add,
-                                reduce_res=k_mean_1_sum_by_d1[0:128, i_d2_11, i_d2_12, i_d2_13:i_d2_13 + 1],
-                                reduce_cmd=nisa.reduce_cmd.reset_reduce)
-    # partition: d1; free: d2.0, d2.1, d2.2
-    k_divide_1_reciprocal_by_d1 = nl.ndarray((128, 2, 2, 2), dtype=nl.float32, buffer=nl.sbuf,
+    for i_d2_8 in range(8):
+        nisa.activation(dst=k_square_1_by_d1[0:128, i_d2_8, 0:128], op=nl.square,
+                        data=k_by_d1[0:128, i_d2_8, 0:128], reduce_op=nl.add,
+                        reduce_res=k_mean_1_sum_by_d1[0:128, i_d2_8:i_d2_8 + 1],
+                        reduce_cmd=nisa.reduce_cmd.reset_reduce)
+    # partition: d1; free: d2
+    k_divide_1_reciprocal_by_d1 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
                                              name="k_divide_1_reciprocal_by_d1")
     nisa.activation(dst=k_divide_1_reciprocal_by_d1, op=nl.rsqrt, data=k_mean_1_sum_by_d1,
                     bias=1e-06, scale=0.0078125)
@@ -196,129 +222,113 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
     nisa.nc_matmul(dst=k_norm_weight_ps, stationary=ones_bfloat16, moving=k_norm_weight_row,
                    accumulate=False)
     nisa.tensor_copy(dst=k_norm_weight_all, src=k_norm_weight_ps, engine=nisa.engine.scalar)
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    k_2_by_d1 = nl.ndarray((128, 2, 2, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="k_2_by_d1")
-    for i_d2_14 in range(2):
-        for i_d2_15 in range(2):
-            for i_d2_16 in range(2):
-                nisa.scalar_tensor_tensor(dst=k_2_by_d1[0:128, i_d2_14, i_d2_15, i_d2_16, 0:128],
-                                          data=qkv_by_d1[0:128, 2, i_d2_14, i_d2_15, i_d2_16, 0:128],
-                                          op0=nl.multiply,
-                                          operand0=k_divide_1_reciprocal_by_d1[0:128, i_d2_14, i_d2_15, i_d2_16:i_d2_16 + 1],
-                                          op1=nl.multiply, operand1=k_norm_weight_all)
+    # partition: d1; free: d2, d3
+    k_2_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="k_2_by_d1")
+    for i_d2_9 in range(8):
+        nisa.scalar_tensor_tensor(dst=k_2_by_d1[0:128, i_d2_9, 0:128],
+                                  data=k_by_d1[0:128, i_d2_9, 0:128], op0=nl.multiply,
+                                  operand0=k_divide_1_reciprocal_by_d1[0:128, i_d2_9:i_d2_9 + 1],
+                                  op1=nl.multiply, operand1=k_norm_weight_all)
     # partition: d0; free: d1
     cos_by_d0 = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf, name="cos_by_d0")
 
     # load cos
     nisa.dma_copy(dst=cos_by_d0, src=cos)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    rope__rotate_multiply_1_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 64), dtype=nl.float32,
-                                               buffer=nl.sbuf, name="rope__rotate_multiply_1_by_d1")
+    # partition: d1; free: d2.0, d2.1, d3
+    rope__rotate_multiply_1_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32, buffer=nl.sbuf,
+                                               name="rope__rotate_multiply_1_by_d1")
     nisa.tensor_tensor(dst=rope__rotate_multiply_1_by_d1,
-                       data1=cos_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2).expand_dim(4).broadcast(4, 2),
-                       data2=q_2_by_d1[0:128, 0:2, 0:2, 0:2, 0:2, 0:64], op=nl.multiply,
+                       data1=cos_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
+                       data2=q_2_by_d1[0:128, 0:8, 0:2, 0:64], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
     # partition: d0; free: d1
     sin_by_d0 = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf, name="sin_by_d0")
 
     # load sin
     nisa.dma_copy(dst=sin_by_d0, src=sin)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    rope__rotate_multiply_2_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 64), dtype=nl.float32,
-                                               buffer=nl.sbuf, name="rope__rotate_multiply_2_by_d1")
+    # partition: d1; free: d2.0, d2.1, d3
+    rope__rotate_multiply_2_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32, buffer=nl.sbuf,
+                                               name="rope__rotate_multiply_2_by_d1")
     nisa.tensor_tensor(dst=rope__rotate_multiply_2_by_d1,
-                       data1=sin_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2).expand_dim(4).broadcast(4, 2),
-                       data2=q_2_by_d1[0:128, 0:2, 0:2, 0:2, 0:2, 64:128], op=nl.multiply,
+                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
+                       data2=q_2_by_d1[0:128, 0:8, 0:2, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    q_3_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                           name="q_3_by_d1")
-    nisa.tensor_tensor(dst=q_3_by_d1[0:128, 0:2, 0:2, 0:2, 0:2, 0:64],
-                       data1=rope__rotate_multiply_1_by_d1, data2=rope__rotate_multiply_2_by_d1,
-                       op=nl.subtract, engine=nisa.engine.vector)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    rope__rotate_multiply_3_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 64), dtype=nl.float32,
-                                               buffer=nl.sbuf, name="rope__rotate_multiply_3_by_d1")
+    # partition: d1; free: d2.0, d2.1, d3
+    q_3_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="q_3_by_d1")
+    nisa.tensor_tensor(dst=q_3_by_d1[0:128, 0:8, 0:2, 0:64], data1=rope__rotate_multiply_1_by_d1,
+                       data2=rope__rotate_multiply_2_by_d1, op=nl.subtract,
+                       engine=nisa.engine.vector)
+    # partition: d1; free: d2.0, d2.1, d3
+    rope__rotate_multiply_3_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32, buffer=nl.sbuf,
+                                               name="rope__rotate_multiply_3_by_d1")
     nisa.tensor_tensor(dst=rope__rotate_multiply_3_by_d1,
-                       data1=sin_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2).expand_dim(4).broadcast(4, 2),
-                       data2=q_2_by_d1[0:128, 0:2, 0:2, 0:2, 0:2, 0:64], op=nl.multiply,
+                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
+                       data2=q_2_by_d1[0:128, 0:8, 0:2, 0:64], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    rope__rotate_multiply_4_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 64), dtype=nl.float32,
-                                               buffer=nl.sbuf, name="rope__rotate_multiply_4_by_d1")
+    # partition: d1; free: d2.0, d2.1, d3
+    rope__rotate_multiply_4_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32, buffer=nl.sbuf,
+                                               name="rope__rotate_multiply_4_by_d1")
     nisa.tensor_tensor(dst=rope__rotate_multiply_4_by_d1,
-                       data1=cos_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2).expand_dim(4).broadcast(4, 2),
-                       data2=q_2_by_d1[0:128, 0:2, 0:2, 0:2, 0:2, 64:128], op=nl.multiply,
+                       data1=cos_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
+                       data2=q_2_by_d1[0:128, 0:8, 0:2, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    nisa.tensor_tensor(dst=q_3_by_d1[0:128, 0:2, 0:2, 0:2, 0:2, 64:128],
-                       data1=rope__rotate_multiply_4_by_d1, data2=rope__rotate_multiply_3_by_d1,
-                       op=nl.add, engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    rope__rotate_multiply_5_by_d1 = nl.ndarray((128, 2, 2, 2, 64), dtype=nl.float32, buffer=nl.sbuf,
+    nisa.tensor_tensor(dst=q_3_by_d1[0:128, 0:8, 0:2, 64:128], data1=rope__rotate_multiply_4_by_d1,
+                       data2=rope__rotate_multiply_3_by_d1, op=nl.add, engine=nisa.engine.gpsimd)
+    # partition: d1; free: d2, d3
+    rope__rotate_multiply_5_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32, buffer=nl.sbuf,
                                                name="rope__rotate_multiply_5_by_d1")
     nisa.tensor_tensor(dst=rope__rotate_multiply_5_by_d1,
-                       data1=cos_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2),
-                       data2=k_2_by_d1[0:128, 0:2, 0:2, 0:2, 0:64], op=nl.multiply,
-                       engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    rope__rotate_multiply_6_by_d1 = nl.ndarray((128, 2, 2, 2, 64), dtype=nl.float32, buffer=nl.sbuf,
+                       data1=cos_by_d0.expand_dim(1).broadcast(1, 8),
+                       data2=k_2_by_d1[0:128, 0:8, 0:64], op=nl.multiply, engine=nisa.engine.gpsimd)
+    # partition: d1; free: d2, d3
+    rope__rotate_multiply_6_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32, buffer=nl.sbuf,
                                                name="rope__rotate_multiply_6_by_d1")
     nisa.tensor_tensor(dst=rope__rotate_multiply_6_by_d1,
-                       data1=sin_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2),
-                       data2=k_2_by_d1[0:128, 0:2, 0:2, 0:2, 64:128], op=nl.multiply,
+                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8),
+                       data2=k_2_by_d1[0:128, 0:8, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    k_3_by_d1 = nl.ndarray((128, 2, 2, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="k_3_by_d1")
-    nisa.tensor_tensor(dst=k_3_by_d1[0:128, 0:2, 0:2, 0:2, 0:64],
-                       data1=rope__rotate_multiply_5_by_d1, data2=rope__rotate_multiply_6_by_d1,
-                       op=nl.subtract, engine=nisa.engine.vector)
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    rope__rotate_multiply_7_by_d1 = nl.ndarray((128, 2, 2, 2, 64), dtype=nl.float32, buffer=nl.sbuf,
+    # partition: d1; free: d2, d3
+    k_3_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="k_3_by_d1")
+    nisa.tensor_tensor(dst=k_3_by_d1[0:128, 0:8, 0:64], data1=rope__rotate_multiply_5_by_d1,
+                       data2=rope__rotate_multiply_6_by_d1, op=nl.subtract,
+                       engine=nisa.engine.vector)
+    # partition: d1; free: d2, d3
+    rope__rotate_multiply_7_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32, buffer=nl.sbuf,
                                                name="rope__rotate_multiply_7_by_d1")
     nisa.tensor_tensor(dst=rope__rotate_multiply_7_by_d1,
-                       data1=sin_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2),
-                       data2=k_2_by_d1[0:128, 0:2, 0:2, 0:2, 0:64], op=nl.multiply,
-                       engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    rope__rotate_multiply_8_by_d1 = nl.ndarray((128, 2, 2, 2, 64), dtype=nl.float32, buffer=nl.sbuf,
+                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8),
+                       data2=k_2_by_d1[0:128, 0:8, 0:64], op=nl.multiply, engine=nisa.engine.gpsimd)
+    # partition: d1; free: d2, d3
+    rope__rotate_multiply_8_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32, buffer=nl.sbuf,
                                                name="rope__rotate_multiply_8_by_d1")
     nisa.tensor_tensor(dst=rope__rotate_multiply_8_by_d1,
-                       data1=cos_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2),
-                       data2=k_2_by_d1[0:128, 0:2, 0:2, 0:2, 64:128], op=nl.multiply,
+                       data1=cos_by_d0.expand_dim(1).broadcast(1, 8),
+                       data2=k_2_by_d1[0:128, 0:8, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    nisa.tensor_tensor(dst=k_3_by_d1[0:128, 0:2, 0:2, 0:2, 64:128],
-                       data1=rope__rotate_multiply_8_by_d1, data2=rope__rotate_multiply_7_by_d1,
-                       op=nl.add, engine=nisa.engine.gpsimd)
-    # partition: d3; free: d2.0, d2.1, d2.2, d2.3, d1
-    q_3_by_d3 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                           name="q_3_by_d3")
-    for i_d2_0 in range(2):
-        for i_d2_1 in range(2):
-            for i_d2_2_2 in range(2):
-                # blocks of q_3, transposed
-                q_3_T = nl.ndarray((128, 2, 128), dtype=nl.bfloat16, buffer=nl.psum,
-                                   name=f"q_3_T_i_d2_0{i_d2_0}_i_d2_1{i_d2_1}_i_d2_2_2{i_d2_2_2}")
-                for i_blk_2 in range(2):
-                    # transpose q_3
-                    nisa.nc_transpose(dst=q_3_T[0:128, i_blk_2, 0:128],
-                                      data=q_3_by_d1[0:128, i_d2_0, i_d2_1, i_d2_2_2, i_blk_2, 0:128],
-                                      engine=nisa.engine.tensor)
-                nisa.tensor_copy(dst=q_3_by_d3[0:128, i_d2_0, i_d2_1, i_d2_2_2, 0:2, 0:128],
-                                 src=q_3_T, engine=nisa.engine.vector)
-    # partition: d3; free: d2.0, d2.1, d2.2, d1
-    k_3_by_d3 = nl.ndarray((128, 2, 2, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="k_3_by_d3")
-    for i_d2_0_2 in range(2):
-        for i_d2_1_2 in range(2):
-            # blocks of k_3, transposed
-            k_3_T = nl.ndarray((128, 2, 128), dtype=nl.bfloat16, buffer=nl.psum,
-                               name=f"k_3_T_i_d2_0_2{i_d2_0_2}_i_d2_1_2{i_d2_1_2}")
-            for i_blk_3 in range(2):
-                # transpose k_3
-                nisa.nc_transpose(dst=k_3_T[0:128, i_blk_3, 0:128],
-                                  data=k_3_by_d1[0:128, i_d2_0_2, i_d2_1_2, i_blk_3, 0:128],
-                                  engine=nisa.engine.tensor)
-            nisa.tensor_copy(dst=k_3_by_d3[0:128, i_d2_0_2, i_d2_1_2, 0:2, 0:128], src=k_3_T,
-                             engine=nisa.engine.vector)
+    nisa.tensor_tensor(dst=k_3_by_d1[0:128, 0:8, 64:128], data1=rope__rotate_multiply_8_by_d1,
+                       data2=rope__rotate_multiply_7_by_d1, op=nl.add, engine=nisa.engine.gpsimd)
+    # partition: d3; free: d2.0, d2.1, d1
+    q_3_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="q_3_by_d3")
+    for i_d2_0 in range(8):
+        # blocks of q_3, transposed
+        q_3_T = nl.ndarray((128, 2, 128), dtype=nl.bfloat16, buffer=nl.psum,
+                           name=f"q_3_T_i_d2_0{i_d2_0}")
+        for i_blk_2 in range(2):
+            # transpose q_3
+            nisa.nc_transpose(dst=q_3_T[0:128, i_blk_2, 0:128],
+                              data=q_3_by_d1[0:128, i_d2_0, i_blk_2, 0:128],
+                              engine=nisa.engine.tensor)
+        nisa.tensor_copy(dst=q_3_by_d3[0:128, i_d2_0, 0:2, 0:128], src=q_3_T,
+                         engine=nisa.engine.vector)
+    # partition: d3; free: d2, d1
+    k_3_by_d3 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="k_3_by_d3")
+    # blocks of k_3, transposed
+    k_3_T = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.psum, name="k_3_T")
+    for i_blk_3 in range(8):
+        # transpose k_3
+        nisa.nc_transpose(dst=k_3_T[0:128, i_blk_3, 0:128], data=k_3_by_d1[0:128, i_blk_3, 0:128],
+                          engine=nisa.engine.tensor)
+    nisa.tensor_copy(dst=k_3_by_d3, src=k_3_T, engine=nisa.engine.vector)
     # partition: d0; free: d1
     merged_mask_by_d0 = nl.ndarray((128, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                    name="merged_mask_by_d0")
@@ -328,130 +338,114 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
     nisa.affine_select(dst=merged_mask_by_d0, pattern=[[1, 128]], channel_multiplier=-1,
                        on_true_tile=merged_mask_by_d0, on_false_value=-9984.0, cmp_op=nl.less,
                        offset=-1)
-    # partition: d2; free: d1.0, d1.1, d1.2, d1.3, d3
-    merged_scores_2_by_d2 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+    # partition: d2; free: d1.0, d1.1, d3
+    merged_scores_2_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                        name="merged_scores_2_by_d2")
-    for i_d1 in range(2):
-        for i_d1_2 in range(2):
-            # accumulates merged.contract_1
-            merged_contract_1_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                              name=f"merged_contract_1_ps_i_d1{i_d1}_i_d1_2{i_d1_2}")
-            for i_d1_in in range(2):
-                for i_d1_in_2 in range(2):
-                    nisa.nc_matmul(dst=merged_contract_1_ps[0:128, i_d1_in, i_d1_in_2, 0:128],
-                                   stationary=q_3_by_d3[0:128, i_d1, i_d1_2, i_d1_in, i_d1_in_2, 0:128],
-                                   moving=k_3_by_d3[0:128, i_d1, i_d1_2, i_d1_in, 0:128],
-                                   accumulate=False)
-            nisa.scalar_tensor_tensor(dst=merged_scores_2_by_d2[0:128, i_d1, i_d1_2, 0:2, 0:2, 0:128],
-                                      data=merged_contract_1_ps, op0=nl.multiply,
-                                      operand0=0.08838834764831843, op1=nl.add,
-                                      operand1=merged_mask_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2))
-    # partition: d2; free: d1.1, d1.2, d1.3, d1.0
-    merged_softmax_max_1_by_d2 = nl.ndarray((128, 2, 2, 2, 2), dtype=nl.float32, buffer=nl.sbuf,
+    for i_d1 in range(4):
+        # accumulates merged.contract_1
+        merged_contract_1_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
+                                          name=f"merged_contract_1_ps_i_d1{i_d1}")
+        for i_d1_in in range(2):
+            for i_d1_in_2 in range(2):
+                nisa.nc_matmul(dst=merged_contract_1_ps[0:128, i_d1_in, i_d1_in_2, 0:128],
+                               stationary=q_3_by_d3[0:128, 2 * i_d1 + i_d1_in, i_d1_in_2, 0:128],
+                               moving=k_3_by_d3[0:128, 2 * i_d1 + i_d1_in, 0:128], accumulate=False)
+        nisa.scalar_tensor_tensor(dst=merged_scores_2_by_d2[0:128, 2 * i_d1:2 * i_d1 + 2, 0:2, 0:128],
+                                  data=merged_contract_1_ps, op0=nl.multiply,
+                                  operand0=0.08838834764831843, op1=nl.add,
+                                  operand1=merged_mask_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2))
+    # partition: d2; free: d1.1, d1.0
+    merged_softmax_max_1_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32, buffer=nl.sbuf,
                                             name="merged_softmax_max_1_by_d2")
-    nisa.tensor_reduce(dst=merged_softmax_max_1_by_d2.permute((0, 4, 1, 2, 3)), op=nl.maximum,
-                       data=merged_scores_2_by_d2, axis=5)
-    # partition: d2; free: d1.0, d1.1, d1.2, d1.3, d3
-    merged_softmax_subtract_1_by_d2 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.float32,
-                                                 buffer=nl.sbuf,
+    nisa.tensor_reduce(dst=merged_softmax_max_1_by_d2.permute((0, 2, 1)), op=nl.maximum,
+                       data=merged_scores_2_by_d2, axis=3)
+    # partition: d2; free: d1.0, d1.1, d3
+    merged_softmax_subtract_1_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                                  name="merged_softmax_subtract_1_by_d2")
-    for i_d1_3 in range(2):
-        for i_d1_4 in range(2):
-            for i_d1_5 in range(2):
-                for i_d1_6 in range(2):
-                    nisa.tensor_scalar(dst=merged_softmax_subtract_1_by_d2[0:128, i_d1_3, i_d1_4, i_d1_5, i_d1_6, 0:128],
-                                       data=merged_scores_2_by_d2[0:128, i_d1_3, i_d1_4, i_d1_5, i_d1_6, 0:128],
-                                       op0=nl.subtract,
-                                       operand0=merged_softmax_max_1_by_d2[0:128, i_d1_4, i_d1_5, i_d1_6, i_d1_3:i_d1_3 + 1],
-                                       engine=nisa.engine.vector)
-    # partition: d2; free: d1.0, d1.1, d1.2, d1.3, d3
-    merged_softmax_exps_by_d2 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+    for i_d1_2 in range(8):
+        for i_d1_3 in range(2):
+            nisa.tensor_scalar(dst=merged_softmax_subtract_1_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
+                               data=merged_scores_2_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
+                               op0=nl.subtract,
+                               operand0=merged_softmax_max_1_by_d2[0:128, i_d1_3, i_d1_2:i_d1_2 + 1],
+                               engine=nisa.engine.vector)
+    # partition: d2; free: d1.0, d1.1, d3
+    merged_softmax_exps_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                            name="merged_softmax_exps_by_d2")
-    # partition: d2; free: d1.1, d1.2, d1.3, d1.0
-    merged_softmax_sum_1_by_d2 = nl.ndarray((128, 2, 2, 2, 2), dtype=nl.float32, buffer=nl.sbuf,
+    # partition: d2; free: d1.1, d1.0
+    merged_softmax_sum_1_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32, buffer=nl.sbuf,
                                             name="merged_softmax_sum_1_by_d2")
-    for i_d1_7 in range(2):
-        for i_d1_8 in range(2):
-            for i_d1_9 in range(2):
-                for i_d1_10 in range(2):
-                    nisa.activation(dst=merged_softmax_exps_by_d2[0:128, i_d1_7, i_d1_8, i_d1_9, i_d1_10, 0:128],
-                                    op=nl.exp,
-                                    data=merged_softmax_subtract_1_by_d2[0:128, i_d1_7, i_d1_8, i_d1_9, i_d1_10, 0:128],
-                                    reduce_op=nl.add,
-                                    reduce_res=merged_softmax_sum_1_by_d2[0:128, i_d1_8, i_d1_9, i_d1_10, i_d1_7:i_d1_7 + 1],
-                                    reduce_cmd=nisa.reduce_cmd.reset_reduce)
-    # partition: d2; free: d1.1, d1.2, d1.3, d1.0
-    merged_softmax_divide_1_reciprocal_by_d2 = nl.ndarray((128, 2, 2, 2, 2), dtype=nl.float32,
+    for i_d1_4 in range(8):
+        for i_d1_5 in range(2):
+            nisa.activation(dst=merged_softmax_exps_by_d2[0:128, i_d1_4, i_d1_5, 0:128], op=nl.exp,
+                            data=merged_softmax_subtract_1_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
+                            reduce_op=nl.add,
+                            reduce_res=merged_softmax_sum_1_by_d2[0:128, i_d1_5, i_d1_4:i_d1_4 + 1],
+                            reduce_cmd=nisa.reduce_cmd.reset_reduce)
+    # partition: d2; free: d1.1, d1.0
+    merged_softmax_divide_1_reciprocal_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32,
                                                           buffer=nl.sbuf,
                                                           name="merged_softmax_divide_1_reciprocal_by_d2")
-    nisa.reciprocal(dst=merged_softmax_divide_1_reciprocal_by_d2.permute((0, 4, 1, 2, 3)),
-                    data=merged_softmax_sum_1_by_d2.permute((0, 4, 1, 2, 3)))
-    # partition: d2; free: d1.0, d1.1, d1.2, d1.3, d3
-    merged_softmax_copy_1_by_d2 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.bfloat16,
-                                             buffer=nl.sbuf, name="merged_softmax_copy_1_by_d2")
-    for i_d1_11 in range(2):
-        for i_d1_12 in range(2):
-            for i_d1_13 in range(2):
-                for i_d1_14 in range(2):
-                    nisa.tensor_scalar(dst=merged_softmax_copy_1_by_d2[0:128, i_d1_11, i_d1_12, i_d1_13, i_d1_14, 0:128],
-                                       data=merged_softmax_exps_by_d2[0:128, i_d1_11, i_d1_12, i_d1_13, i_d1_14, 0:128],
-                                       op0=nl.multiply,
-                                       operand0=merged_softmax_divide_1_reciprocal_by_d2[0:128, i_d1_12, i_d1_13, i_d1_14, i_d1_11:i_d1_11 + 1],
-                                       engine=nisa.engine.scalar)
-    # partition: d3; free: d1.0, d1.1, d1.2, d1.3, d2
-    merged_softmax_copy_1_by_d3 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.bfloat16,
-                                             buffer=nl.sbuf, name="merged_softmax_copy_1_by_d3")
-    for i_d1_0 in range(2):
-        for i_d1_1 in range(2):
-            for i_d1_2_2 in range(2):
-                # blocks of merged.softmax.copy_1, transposed
-                merged_softmax_copy_1_T = nl.ndarray((128, 2, 128), dtype=nl.bfloat16,
-                                                     buffer=nl.psum,
-                                                     name=f"merged_softmax_copy_1_T_i_d1_0{i_d1_0}_i_d1_1{i_d1_1}_i_d1_2_2{i_d1_2_2}")
-                for i_blk_4 in range(2):
-                    # transpose merged.softmax.copy_1
-                    nisa.nc_transpose(dst=merged_softmax_copy_1_T[0:128, i_blk_4, 0:128],
-                                      data=merged_softmax_copy_1_by_d2[0:128, i_d1_0, i_d1_1, i_d1_2_2, i_blk_4, 0:128],
-                                      engine=nisa.engine.tensor)
-                nisa.tensor_copy(dst=merged_softmax_copy_1_by_d3[0:128, i_d1_0, i_d1_1, i_d1_2_2, 0:2, 0:128],
-                                 src=merged_softmax_copy_1_T, engine=nisa.engine.vector)
-    # partition: d3; free: d1.0, d1.1, d1.2, d1.3, d2
-    merged_x_by_d3 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+    nisa.reciprocal(dst=merged_softmax_divide_1_reciprocal_by_d2.permute((0, 2, 1)),
+                    data=merged_softmax_sum_1_by_d2.permute((0, 2, 1)))
+    # partition: d2; free: d1.0, d1.1, d3
+    merged_softmax_copy_1_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                             name="merged_softmax_copy_1_by_d2")
+    for i_d1_6 in range(8):
+        for i_d1_7 in range(2):
+            nisa.tensor_scalar(dst=merged_softmax_copy_1_by_d2[0:128, i_d1_6, i_d1_7, 0:128],
+                               data=merged_softmax_exps_by_d2[0:128, i_d1_6, i_d1_7, 0:128],
+                               op0=nl.multiply,
+                               operand0=merged_softmax_divide_1_reciprocal_by_d2[0:128, i_d1_7, i_d1_6:i_d1_6 + 1],
+                               engine=nisa.engine.scalar)
+    # partition: d3; free: d1.0, d1.1, d2
+    merged_softmax_copy_1_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                             name="merged_softmax_copy_1_by_d3")
+    for i_d1_0 in range(8):
+        # blocks of merged.softmax.copy_1, transposed
+        merged_softmax_copy_1_T = nl.ndarray((128, 2, 128), dtype=nl.bfloat16, buffer=nl.psum,
+                                             name=f"merged_softmax_copy_1_T_i_d1_0{i_d1_0}")
+        for i_blk_4 in range(2):
+            # transpose merged.softmax.copy_1
+            nisa.nc_transpose(dst=merged_softmax_copy_1_T[0:128, i_blk_4, 0:128],
+                              data=merged_softmax_copy_1_by_d2[0:128, i_d1_0, i_blk_4, 0:128],
+                              engine=nisa.engine.tensor)
+        nisa.tensor_copy(dst=merged_softmax_copy_1_by_d3[0:128, i_d1_0, 0:2, 0:128],
+                         src=merged_softmax_copy_1_T, engine=nisa.engine.vector)
+    # partition: d3; free: d1.0, d1.1, d2
+    merged_x_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                 name="merged_x_by_d3")
-    for i_d1_15 in range(2):
-        for i_d1_16 in range(2):
-            # accumulates merged.x
-            merged_x_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                     name=f"merged_x_ps_i_d1_15{i_d1_15}_i_d1_16{i_d1_16}")
-            for i_d1_in_3 in range(2):
-                nisa.nc_matmul(dst=merged_x_ps[0:128, i_d1_in_3, 0:2, 0:128],
-                               stationary=qkv_by_d1[0:128, 3, i_d1_15, i_d1_16, i_d1_in_3, 0:128],
-                               moving=merged_softmax_copy_1_by_d3[0:128, i_d1_15, i_d1_16, i_d1_in_3, 0:2, 0:128],
-                               accumulate=False)
-            nisa.tensor_copy(dst=merged_x_by_d3[0:128, i_d1_15, i_d1_16, 0:2, 0:2, 0:128],
-                             src=merged_x_ps, engine=nisa.engine.scalar)
-    # partition: d0.4; free: d0.0, d0.1, d0.2, d0.3, d1
-    o_weight_by_d0_4 = nl.ndarray((128, 2, 2, 2, 2, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                  name="o_weight_by_d0_4")
+    for i_d1_8 in range(4):
+        # accumulates merged.x
+        merged_x_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
+                                 name=f"merged_x_ps_i_d1_8{i_d1_8}")
+        for i_d1_in_3 in range(2):
+            nisa.nc_matmul(dst=merged_x_ps[0:128, i_d1_in_3, 0:2, 0:128],
+                           stationary=v_by_d1[0:128, 2 * i_d1_8 + i_d1_in_3, 0:128],
+                           moving=merged_softmax_copy_1_by_d3[0:128, 2 * i_d1_8 + i_d1_in_3, 0:2, 0:128],
+                           accumulate=False)
+        nisa.tensor_copy(dst=merged_x_by_d3[0:128, 2 * i_d1_8:2 * i_d1_8 + 2, 0:2, 0:128],
+                         src=merged_x_ps, engine=nisa.engine.scalar)
+    # partition: d0.2; free: d0.0, d0.1, d1
+    o_weight_by_d0_2 = nl.ndarray((128, 8, 2, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                  name="o_weight_by_d0_2")
 
     # load o_weight
-    nisa.dma_copy(dst=o_weight_by_d0_4, src=o_weight_v.permute((4, 0, 1, 2, 3, 5)))
+    nisa.dma_copy(dst=o_weight_by_d0_2, src=o_weight_v.permute((2, 0, 1, 3)))
     # partition: d1; free: d2
     add_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.bfloat16, buffer=nl.sbuf, name="add_1_by_d1")
-    for i_d2_17 in range(2):
+    for i_d2_10 in range(2):
         # accumulates contract_1
         contract_1_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                   name=f"contract_1_ps_i_d2_17{i_d2_17}")
-        for i_r3_2 in range(2):
-            for i_r3_3 in range(2):
-                for i_r3_4 in range(2):
-                    for i_r3_5 in range(2):
-                        nisa.nc_matmul(dst=contract_1_ps,
-                                       stationary=merged_x_by_d3[0:128, i_r3_2, i_r3_3, i_r3_4, i_r3_5, 0:128],
-                                       moving=o_weight_by_d0_4[0:128, i_r3_2, i_r3_3, i_r3_4, i_r3_5, 512 * i_d2_17:512 * i_d2_17 + 512],
-                                       accumulate=(i_r3_2 + i_r3_3 + i_r3_4 + i_r3_5 > 0))
-        nisa.tensor_tensor(dst=add_1_by_d1[0:128, 512 * i_d2_17:512 * i_d2_17 + 512],
-                           data1=hidden_by_d1[0:128, 512 * i_d2_17:512 * i_d2_17 + 512],
+                                   name=f"contract_1_ps_i_d2_10{i_d2_10}")
+        for i_r3_4 in range(8):
+            for i_r3_5 in range(2):
+                nisa.nc_matmul(dst=contract_1_ps,
+                               stationary=merged_x_by_d3[0:128, i_r3_4, i_r3_5, 0:128],
+                               moving=o_weight_by_d0_2[0:128, i_r3_4, i_r3_5, 512 * i_d2_10:512 * i_d2_10 + 512],
+                               accumulate=(i_r3_4 + i_r3_5 > 0))
+        nisa.tensor_tensor(dst=add_1_by_d1[0:128, 512 * i_d2_10:512 * i_d2_10 + 512],
+                           data1=hidden_by_d1[0:128, 512 * i_d2_10:512 * i_d2_10 + 512],
                            data2=contract_1_ps, op=nl.add, engine=nisa.engine.vector)
 
     # store add_1

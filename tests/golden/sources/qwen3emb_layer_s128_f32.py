@@ -32,8 +32,9 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     add_1 = nl.ndarray((1, 128, 1024), dtype=nl.float32, buffer=nl.shared_hbm, name="add_1")
     hidden_v = hidden.reshape((128, 1024))
     input_layernorm_weight_v = input_layernorm_weight.reshape((8, 128))
-    qkv_weight_v = qkv_weight.reshape((8, 128, 4, 2, 2, 2, 128))
-    o_weight_v = o_weight.reshape((2, 2, 2, 2, 128, 1024))
+    qkv_weight_v = qkv_weight.reshape((8, 128, 16, 2, 128))
+    qkv_weight_v_2 = qkv_weight.reshape((8, 128, 32, 128))
+    o_weight_v = o_weight.reshape((8, 2, 128, 1024))
     post_attention_layernorm_weight_v = post_attention_layernorm_weight.reshape((8, 128))
     gate_up_weight_v = gate_up_weight.reshape((8, 128, 6144))
     down_weight_v = down_weight.reshape((24, 128, 1024))
@@ -92,47 +93,85 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                            data=residual_qkv_divide_1_by_d2[0:128, i_chunk, 0:128], op0=nl.multiply,
                            operand0=input_layernorm_weight_by_d0[0:128, i_chunk:i_chunk + 1],
                            engine=nisa.engine.scalar)
-    # partition: d0; free: chunk, d1.0, d1.1, d1.2, d1.3, d1.4
-    qkv_weight_by_d0 = nl.ndarray((128, 8, 4, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                  name="qkv_weight_by_d0")
+    # partition: d0; free: chunk, d1.0, d1.1, d1.2
+    qkv_weight_0_by_d0 = nl.ndarray((128, 8, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                    name="qkv_weight_0_by_d0")
 
-    # load qkv_weight
-    nisa.dma_copy(dst=qkv_weight_by_d0, src=qkv_weight_v.permute((1, 0, 2, 3, 4, 5, 6)))
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d2.4
-    residual_qkv_by_d1 = nl.ndarray((128, 4, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="residual_qkv_by_d1")
+    # load qkv_weight.0
+    nisa.dma_copy(dst=qkv_weight_0_by_d0,
+                  src=qkv_weight_v[0:8, 0:128, 0:8, 0:2, 0:128].permute((1, 0, 2, 3, 4)))
+    # partition: d1; free: d2.0, d2.1, d2.2
+    residual_q_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                  name="residual_q_by_d1")
     for i_d2_2 in range(4):
-        for i_d2_3 in range(2):
-            # accumulates residual.qkv
-            residual_qkv_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                         name=f"residual_qkv_ps_i_d2_2{i_d2_2}_i_d2_3{i_d2_3}")
-            for i_d2_in in range(2):
-                for i_r3 in range(8):
-                    nisa.nc_matmul(dst=residual_qkv_ps[0:128, i_d2_in, 0:2, 0:128],
-                                   stationary=residual_qkv_multiply_1_by_d2[0:128, i_r3, 0:128],
-                                   moving=qkv_weight_by_d0[0:128, i_r3, i_d2_2, i_d2_3, i_d2_in, 0:2, 0:128],
-                                   accumulate=(i_r3 > 0))
-            nisa.tensor_copy(dst=residual_qkv_by_d1[0:128, i_d2_2, i_d2_3, 0:2, 0:2, 0:128],
-                             src=residual_qkv_ps, engine=nisa.engine.scalar)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3
-    residual_q_mean_1_sum_by_d1 = nl.ndarray((128, 2, 2, 2, 2), dtype=nl.float32, buffer=nl.sbuf,
-                                             name="residual_q_mean_1_sum_by_d1")
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    residual_q_square_1_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                           name="residual_q_square_1_by_d1")
+        # accumulates residual.q
+        residual_q_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
+                                   name=f"residual_q_ps_i_d2_2{i_d2_2}")
+        for i_d2_in in range(2):
+            for i_r3 in range(8):
+                nisa.nc_matmul(dst=residual_q_ps[0:128, i_d2_in, 0:2, 0:128],
+                               stationary=residual_qkv_multiply_1_by_d2[0:128, i_r3, 0:128],
+                               moving=qkv_weight_0_by_d0[0:128, i_r3, 2 * i_d2_2 + i_d2_in, 0:2, 0:128],
+                               accumulate=(i_r3 > 0))
+        nisa.tensor_copy(dst=residual_q_by_d1[0:128, 2 * i_d2_2:2 * i_d2_2 + 2, 0:2, 0:128],
+                         src=residual_q_ps, engine=nisa.engine.scalar)
+    # partition: d0; free: chunk, d1.0, d1.1
+    qkv_weight_1_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                    name="qkv_weight_1_by_d0")
+
+    # load qkv_weight.1
+    nisa.dma_copy(dst=qkv_weight_1_by_d0,
+                  src=qkv_weight_v_2[0:8, 0:128, 16:24, 0:128].permute((1, 0, 2, 3)))
+    # partition: d1; free: d2.0, d2.1
+    residual_k_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                  name="residual_k_by_d1")
+    for i_d2_3 in range(2):
+        # accumulates residual.k
+        residual_k_ps = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
+                                   name=f"residual_k_ps_i_d2_3{i_d2_3}")
+        for i_r3_2 in range(8):
+            nisa.nc_matmul(dst=residual_k_ps,
+                           stationary=residual_qkv_multiply_1_by_d2[0:128, i_r3_2, 0:128],
+                           moving=qkv_weight_1_by_d0[0:128, i_r3_2, 4 * i_d2_3:4 * i_d2_3 + 4, 0:128],
+                           accumulate=(i_r3_2 > 0))
+        nisa.tensor_copy(dst=residual_k_by_d1[0:128, 4 * i_d2_3:4 * i_d2_3 + 4, 0:128],
+                         src=residual_k_ps, engine=nisa.engine.scalar)
+    # partition: d0; free: chunk, d1.0, d1.1
+    qkv_weight_2_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                    name="qkv_weight_2_by_d0")
+
+    # load qkv_weight.2
+    nisa.dma_copy(dst=qkv_weight_2_by_d0,
+                  src=qkv_weight_v_2[0:8, 0:128, 24:32, 0:128].permute((1, 0, 2, 3)))
+    # partition: d1; free: d2.0, d2.1
+    residual_v_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                  name="residual_v_by_d1")
     for i_d2_4 in range(2):
-        for i_d2_5 in range(2):
-            for i_d2_6 in range(2):
-                for i_d2_7 in range(2):
-                    nisa.activation(dst=residual_q_square_1_by_d1[0:128, i_d2_4, i_d2_5, i_d2_6, i_d2_7, 0:128],
-                                    op=nl.square,
-                                    data=residual_qkv_by_d1[0:128, i_d2_4, i_d2_5, i_d2_6, i_d2_7, 0:128],
-                                    reduce_op=nl.add,
-                                    reduce_res=residual_q_mean_1_sum_by_d1[0:128, i_d2_4, i_d2_5, i_d2_6, i_d2_7:i_d2_7 + 1],
-                                    reduce_cmd=nisa.reduce_cmd.reset_reduce)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3
-    residual_q_divide_1_reciprocal_by_d1 = nl.ndarray((128, 2, 2, 2, 2), dtype=nl.float32,
-                                                      buffer=nl.sbuf,
+        # accumulates residual.v
+        residual_v_ps = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
+                                   name=f"residual_v_ps_i_d2_4{i_d2_4}")
+        for i_r3_3 in range(8):
+            nisa.nc_matmul(dst=residual_v_ps,
+                           stationary=residual_qkv_multiply_1_by_d2[0:128, i_r3_3, 0:128],
+                           moving=qkv_weight_2_by_d0[0:128, i_r3_3, 4 * i_d2_4:4 * i_d2_4 + 4, 0:128],
+                           accumulate=(i_r3_3 > 0))
+        nisa.tensor_copy(dst=residual_v_by_d1[0:128, 4 * i_d2_4:4 * i_d2_4 + 4, 0:128],
+                         src=residual_v_ps, engine=nisa.engine.scalar)
+    # partition: d1; free: d2.0, d2.1
+    residual_q_mean_1_sum_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
+                                             name="residual_q_mean_1_sum_by_d1")
+    # partition: d1; free: d2.0, d2.1, d3
+    residual_q_square_1_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                           name="residual_q_square_1_by_d1")
+    for i_d2_5 in range(8):
+        for i_d2_6 in range(2):
+            nisa.activation(dst=residual_q_square_1_by_d1[0:128, i_d2_5, i_d2_6, 0:128],
+                            op=nl.square, data=residual_q_by_d1[0:128, i_d2_5, i_d2_6, 0:128],
+                            reduce_op=nl.add,
+                            reduce_res=residual_q_mean_1_sum_by_d1[0:128, i_d2_5, i_d2_6:i_d2_6 + 1],
+                            reduce_cmd=nisa.reduce_cmd.reset_reduce)
+    # partition: d1; free: d2.0, d2.1
+    residual_q_divide_1_reciprocal_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
                                                       name="residual_q_divide_1_reciprocal_by_d1")
     nisa.activation(dst=residual_q_divide_1_reciprocal_by_d1, op=nl.rsqrt,
                     data=residual_q_mean_1_sum_by_d1, bias=1e-06, scale=0.0078125)
@@ -156,36 +195,29 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     nisa.nc_matmul(dst=q_norm_weight_ps, stationary=ones_float32, moving=q_norm_weight_row,
                    accumulate=False)
     nisa.tensor_copy(dst=q_norm_weight_all, src=q_norm_weight_ps, engine=nisa.engine.scalar)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    residual_q_2_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+    # partition: d1; free: d2.0, d2.1, d3
+    residual_q_2_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                     name="residual_q_2_by_d1")
-    for i_d2_8 in range(2):
-        for i_d2_9 in range(2):
-            for i_d2_10 in range(2):
-                for i_d2_11 in range(2):
-                    nisa.scalar_tensor_tensor(dst=residual_q_2_by_d1[0:128, i_d2_8, i_d2_9, i_d2_10, i_d2_11, 0:128],
-                                              data=residual_qkv_by_d1[0:128, i_d2_8, i_d2_9, i_d2_10, i_d2_11, 0:128],
-                                              op0=nl.multiply,
-                                              operand0=residual_q_divide_1_reciprocal_by_d1[0:128, i_d2_8, i_d2_9, i_d2_10, i_d2_11:i_d2_11 + 1],
-                                              op1=nl.multiply, operand1=q_norm_weight_all)
-    # partition: d1; free: d2.0, d2.1, d2.2
-    residual_k_mean_1_sum_by_d1 = nl.ndarray((128, 2, 2, 2), dtype=nl.float32, buffer=nl.sbuf,
+    for i_d2_7 in range(8):
+        for i_d2_8 in range(2):
+            nisa.scalar_tensor_tensor(dst=residual_q_2_by_d1[0:128, i_d2_7, i_d2_8, 0:128],
+                                      data=residual_q_by_d1[0:128, i_d2_7, i_d2_8, 0:128],
+                                      op0=nl.multiply,
+                                      operand0=residual_q_divide_1_reciprocal_by_d1[0:128, i_d2_7, i_d2_8:i_d2_8 + 1],
+                                      op1=nl.multiply, operand1=q_norm_weight_all)
+    # partition: d1; free: d2
+    residual_k_mean_1_sum_by_d1 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
                                              name="residual_k_mean_1_sum_by_d1")
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    residual_k_square_1_by_d1 = nl.ndarray((128, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+    # partition: d1; free: d2, d3
+    residual_k_square_1_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                            name="residual_k_square_1_by_d1")
-    for i_d2_12 in range(2):
-        for i_d2_13 in range(2):
-            for i_d2_14 in range(2):
-                nisa.activation(dst=residual_k_square_1_by_d1[0:128, i_d2_12, i_d2_13, i_d2_14, 0:128],
-                                op=nl.square,
-                                data=residual_qkv_by_d1[0:128, 2, i_d2_12, i_d2_13, i_d2_14, 0:128],
-                                reduce_op=nl.add,
-                                reduce_res=residual_k_mean_1_sum_by_d1[0:128, i_d2_12, i_d2_13, i_d2_14:i_d2_14 + 1],
-                                reduce_cmd=nisa.reduce_cmd.reset_reduce)
-    # partition: d1; free: d2.0, d2.1, d2.2
-    residual_k_divide_1_reciprocal_by_d1 = nl.ndarray((128, 2, 2, 2), dtype=nl.float32,
-                                                      buffer=nl.sbuf,
+    for i_d2_9 in range(8):
+        nisa.activation(dst=residual_k_square_1_by_d1[0:128, i_d2_9, 0:128], op=nl.square,
+                        data=residual_k_by_d1[0:128, i_d2_9, 0:128], reduce_op=nl.add,
+                        reduce_res=residual_k_mean_1_sum_by_d1[0:128, i_d2_9:i_d2_9 + 1],
+                        reduce_cmd=nisa.reduce_cmd.reset_reduce)
+    # partition: d1; free: d2
+    residual_k_divide_1_reciprocal_by_d1 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
                                                       name="residual_k_divide_1_reciprocal_by_d1")
     nisa.activation(dst=residual_k_divide_1_reciprocal_by_d1, op=nl.rsqrt,
                     data=residual_k_mean_1_sum_by_d1, bias=1e-06, scale=0.0078125)
@@ -206,144 +238,138 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     nisa.nc_matmul(dst=k_norm_weight_ps, stationary=ones_float32, moving=k_norm_weight_row,
                    accumulate=False)
     nisa.tensor_copy(dst=k_norm_weight_all, src=k_norm_weight_ps, engine=nisa.engine.scalar)
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    residual_k_2_by_d1 = nl.ndarray((128, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+    # partition: d1; free: d2, d3
+    residual_k_2_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                     name="residual_k_2_by_d1")
-    for i_d2_15 in range(2):
-        for i_d2_16 in range(2):
-            for i_d2_17 in range(2):
-                nisa.scalar_tensor_tensor(dst=residual_k_2_by_d1[0:128, i_d2_15, i_d2_16, i_d2_17, 0:128],
-                                          data=residual_qkv_by_d1[0:128, 2, i_d2_15, i_d2_16, i_d2_17, 0:128],
-                                          op0=nl.multiply,
-                                          operand0=residual_k_divide_1_reciprocal_by_d1[0:128, i_d2_15, i_d2_16, i_d2_17:i_d2_17 + 1],
-                                          op1=nl.multiply, operand1=k_norm_weight_all)
+    for i_d2_10 in range(8):
+        nisa.scalar_tensor_tensor(dst=residual_k_2_by_d1[0:128, i_d2_10, 0:128],
+                                  data=residual_k_by_d1[0:128, i_d2_10, 0:128], op0=nl.multiply,
+                                  operand0=residual_k_divide_1_reciprocal_by_d1[0:128, i_d2_10:i_d2_10 + 1],
+                                  op1=nl.multiply, operand1=k_norm_weight_all)
     # partition: d0; free: d1
     cos_by_d0 = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf, name="cos_by_d0")
 
     # load cos
     nisa.dma_copy(dst=cos_by_d0, src=cos)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    residual_rope__rotate_multiply_1_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 64), dtype=nl.float32,
+    # partition: d1; free: d2.0, d2.1, d3
+    residual_rope__rotate_multiply_1_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_rope__rotate_multiply_1_by_d1")
     nisa.tensor_tensor(dst=residual_rope__rotate_multiply_1_by_d1,
-                       data1=cos_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2).expand_dim(4).broadcast(4, 2),
-                       data2=residual_q_2_by_d1[0:128, 0:2, 0:2, 0:2, 0:2, 0:64], op=nl.multiply,
+                       data1=cos_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
+                       data2=residual_q_2_by_d1[0:128, 0:8, 0:2, 0:64], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
     # partition: d0; free: d1
     sin_by_d0 = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf, name="sin_by_d0")
 
     # load sin
     nisa.dma_copy(dst=sin_by_d0, src=sin)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    residual_rope__rotate_multiply_2_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 64), dtype=nl.float32,
+    # partition: d1; free: d2.0, d2.1, d3
+    residual_rope__rotate_multiply_2_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_rope__rotate_multiply_2_by_d1")
     nisa.tensor_tensor(dst=residual_rope__rotate_multiply_2_by_d1,
-                       data1=sin_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2).expand_dim(4).broadcast(4, 2),
-                       data2=residual_q_2_by_d1[0:128, 0:2, 0:2, 0:2, 0:2, 64:128], op=nl.multiply,
+                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
+                       data2=residual_q_2_by_d1[0:128, 0:8, 0:2, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    residual_q_3_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+    # partition: d1; free: d2.0, d2.1, d3
+    residual_q_3_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                     name="residual_q_3_by_d1")
-    nisa.tensor_tensor(dst=residual_q_3_by_d1[0:128, 0:2, 0:2, 0:2, 0:2, 0:64],
+    nisa.tensor_tensor(dst=residual_q_3_by_d1[0:128, 0:8, 0:2, 0:64],
                        data1=residual_rope__rotate_multiply_1_by_d1,
                        data2=residual_rope__rotate_multiply_2_by_d1, op=nl.subtract,
                        engine=nisa.engine.vector)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    residual_rope__rotate_multiply_3_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 64), dtype=nl.float32,
+    # partition: d1; free: d2.0, d2.1, d3
+    residual_rope__rotate_multiply_3_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_rope__rotate_multiply_3_by_d1")
     nisa.tensor_tensor(dst=residual_rope__rotate_multiply_3_by_d1,
-                       data1=sin_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2).expand_dim(4).broadcast(4, 2),
-                       data2=residual_q_2_by_d1[0:128, 0:2, 0:2, 0:2, 0:2, 0:64], op=nl.multiply,
+                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
+                       data2=residual_q_2_by_d1[0:128, 0:8, 0:2, 0:64], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d2.2, d2.3, d3
-    residual_rope__rotate_multiply_4_by_d1 = nl.ndarray((128, 2, 2, 2, 2, 64), dtype=nl.float32,
+    # partition: d1; free: d2.0, d2.1, d3
+    residual_rope__rotate_multiply_4_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_rope__rotate_multiply_4_by_d1")
     nisa.tensor_tensor(dst=residual_rope__rotate_multiply_4_by_d1,
-                       data1=cos_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2).expand_dim(4).broadcast(4, 2),
-                       data2=residual_q_2_by_d1[0:128, 0:2, 0:2, 0:2, 0:2, 64:128], op=nl.multiply,
+                       data1=cos_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
+                       data2=residual_q_2_by_d1[0:128, 0:8, 0:2, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    nisa.tensor_tensor(dst=residual_q_3_by_d1[0:128, 0:2, 0:2, 0:2, 0:2, 64:128],
+    nisa.tensor_tensor(dst=residual_q_3_by_d1[0:128, 0:8, 0:2, 64:128],
                        data1=residual_rope__rotate_multiply_4_by_d1,
                        data2=residual_rope__rotate_multiply_3_by_d1, op=nl.add,
                        engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    residual_rope__rotate_multiply_5_by_d1 = nl.ndarray((128, 2, 2, 2, 64), dtype=nl.float32,
+    # partition: d1; free: d2, d3
+    residual_rope__rotate_multiply_5_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_rope__rotate_multiply_5_by_d1")
     nisa.tensor_tensor(dst=residual_rope__rotate_multiply_5_by_d1,
-                       data1=cos_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2),
-                       data2=residual_k_2_by_d1[0:128, 0:2, 0:2, 0:2, 0:64], op=nl.multiply,
+                       data1=cos_by_d0.expand_dim(1).broadcast(1, 8),
+                       data2=residual_k_2_by_d1[0:128, 0:8, 0:64], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    residual_rope__rotate_multiply_6_by_d1 = nl.ndarray((128, 2, 2, 2, 64), dtype=nl.float32,
+    # partition: d1; free: d2, d3
+    residual_rope__rotate_multiply_6_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_rope__rotate_multiply_6_by_d1")
     nisa.tensor_tensor(dst=residual_rope__rotate_multiply_6_by_d1,
-                       data1=sin_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2),
-                       data2=residual_k_2_by_d1[0:128, 0:2, 0:2, 0:2, 64:128], op=nl.multiply,
+                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8),
+                       data2=residual_k_2_by_d1[0:128, 0:8, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    residual_k_3_by_d1 = nl.ndarray((128, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+    # partition: d1; free: d2, d3
+    residual_k_3_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                     name="residual_k_3_by_d1")
-    nisa.tensor_tensor(dst=residual_k_3_by_d1[0:128, 0:2, 0:2, 0:2, 0:64],
+    nisa.tensor_tensor(dst=residual_k_3_by_d1[0:128, 0:8, 0:64],
                        data1=residual_rope__rotate_multiply_5_by_d1,
                        data2=residual_rope__rotate_multiply_6_by_d1, op=nl.subtract,
                        engine=nisa.engine.vector)
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    residual_rope__rotate_multiply_7_by_d1 = nl.ndarray((128, 2, 2, 2, 64), dtype=nl.float32,
+    # partition: d1; free: d2, d3
+    residual_rope__rotate_multiply_7_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_rope__rotate_multiply_7_by_d1")
     nisa.tensor_tensor(dst=residual_rope__rotate_multiply_7_by_d1,
-                       data1=sin_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2),
-                       data2=residual_k_2_by_d1[0:128, 0:2, 0:2, 0:2, 0:64], op=nl.multiply,
+                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8),
+                       data2=residual_k_2_by_d1[0:128, 0:8, 0:64], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d2.2, d3
-    residual_rope__rotate_multiply_8_by_d1 = nl.ndarray((128, 2, 2, 2, 64), dtype=nl.float32,
+    # partition: d1; free: d2, d3
+    residual_rope__rotate_multiply_8_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_rope__rotate_multiply_8_by_d1")
     nisa.tensor_tensor(dst=residual_rope__rotate_multiply_8_by_d1,
-                       data1=cos_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2).expand_dim(3).broadcast(3, 2),
-                       data2=residual_k_2_by_d1[0:128, 0:2, 0:2, 0:2, 64:128], op=nl.multiply,
+                       data1=cos_by_d0.expand_dim(1).broadcast(1, 8),
+                       data2=residual_k_2_by_d1[0:128, 0:8, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    nisa.tensor_tensor(dst=residual_k_3_by_d1[0:128, 0:2, 0:2, 0:2, 64:128],
+    nisa.tensor_tensor(dst=residual_k_3_by_d1[0:128, 0:8, 64:128],
                        data1=residual_rope__rotate_multiply_8_by_d1,
                        data2=residual_rope__rotate_multiply_7_by_d1, op=nl.add,
                        engine=nisa.engine.gpsimd)
-    # partition: d3; free: d2.0, d2.1, d2.2, d2.3, d1
-    residual_q_3_by_d3 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+    # partition: d3; free: d2.0, d2.1, d1
+    residual_q_3_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                     name="residual_q_3_by_d3")
-    for i_d2_0 in range(2):
-        for i_d2_1 in range(2):
-            for i_d2_2_2 in range(2):
-                # blocks of residual.q_3, transposed
-                residual_q_3_T = nl.ndarray((128, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                            name=f"residual_q_3_T_i_d2_0{i_d2_0}_i_d2_1{i_d2_1}_i_d2_2_2{i_d2_2_2}")
-                for i_blk_2 in range(2):
-                    # transpose residual.q_3
-                    nisa.nc_transpose(dst=residual_q_3_T[0:128, i_blk_2, 0:128],
-                                      data=residual_q_3_by_d1[0:128, i_d2_0, i_d2_1, i_d2_2_2, i_blk_2, 0:128],
-                                      engine=nisa.engine.tensor)
-                nisa.tensor_copy(dst=residual_q_3_by_d3[0:128, i_d2_0, i_d2_1, i_d2_2_2, 0:2, 0:128],
-                                 src=residual_q_3_T, engine=nisa.engine.scalar)
-    # partition: d3; free: d2.0, d2.1, d2.2, d1
-    residual_k_3_by_d3 = nl.ndarray((128, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+    for i_d2_0 in range(8):
+        # blocks of residual.q_3, transposed
+        residual_q_3_T = nl.ndarray((128, 2, 128), dtype=nl.float32, buffer=nl.psum,
+                                    name=f"residual_q_3_T_i_d2_0{i_d2_0}")
+        for i_blk_2 in range(2):
+            # transpose residual.q_3
+            nisa.nc_transpose(dst=residual_q_3_T[0:128, i_blk_2, 0:128],
+                              data=residual_q_3_by_d1[0:128, i_d2_0, i_blk_2, 0:128],
+                              engine=nisa.engine.tensor)
+        nisa.tensor_copy(dst=residual_q_3_by_d3[0:128, i_d2_0, 0:2, 0:128], src=residual_q_3_T,
+                         engine=nisa.engine.scalar)
+    # partition: d3; free: d2, d1
+    residual_k_3_by_d3 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                     name="residual_k_3_by_d3")
-    for i_d2_0_2 in range(2):
-        for i_d2_1_2 in range(2):
-            # blocks of residual.k_3, transposed
-            residual_k_3_T = nl.ndarray((128, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                        name=f"residual_k_3_T_i_d2_0_2{i_d2_0_2}_i_d2_1_2{i_d2_1_2}")
-            for i_blk_3 in range(2):
-                # transpose residual.k_3
-                nisa.nc_transpose(dst=residual_k_3_T[0:128, i_blk_3, 0:128],
-                                  data=residual_k_3_by_d1[0:128, i_d2_0_2, i_d2_1_2, i_blk_3, 0:128],
-                                  engine=nisa.engine.tensor)
-            nisa.tensor_copy(dst=residual_k_3_by_d3[0:128, i_d2_0_2, i_d2_1_2, 0:2, 0:128],
-                             src=residual_k_3_T, engine=nisa.engine.scalar)
+    for i_d2_11 in range(2):
+        # blocks of residual.k_3, transposed
+        residual_k_3_T = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
+                                    name=f"residual_k_3_T_i_d2_11{i_d2_11}")
+        for i_blk_3 in range(4):
+            # transpose residual.k_3
+            nisa.nc_transpose(dst=residual_k_3_T[0:128, i_blk_3, 0:128],
+                              data=residual_k_3_by_d1[0:128, 4 * i_d2_11 + i_blk_3, 0:128],
+                              engine=nisa.engine.tensor)
+        nisa.tensor_copy(dst=residual_k_3_by_d3[0:128, 4 * i_d2_11:4 * i_d2_11 + 4, 0:128],
+                         src=residual_k_3_T, engine=nisa.engine.scalar)
     # partition: d0; free: d1
     residual_merged_mask_by_d0 = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.sbuf,
                                             name="residual_merged_mask_by_d0")
@@ -353,138 +379,123 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     nisa.affine_select(dst=residual_merged_mask_by_d0, pattern=[[1, 128]], channel_multiplier=-1,
                        on_true_tile=residual_merged_mask_by_d0, on_false_value=-10000.0,
                        cmp_op=nl.less, offset=-1)
-    # partition: d2; free: d1.0, d1.1, d1.2, d1.3, d3
-    residual_merged_scores_2_by_d2 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.float32,
-                                                buffer=nl.sbuf,
+    # partition: d2; free: d1.0, d1.1, d3
+    residual_merged_scores_2_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                                 name="residual_merged_scores_2_by_d2")
-    for i_d1 in range(2):
-        for i_d1_2 in range(2):
-            # accumulates residual.merged.contract_1
-            residual_merged_contract_1_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32,
-                                                       buffer=nl.psum,
-                                                       name=f"residual_merged_contract_1_ps_i_d1{i_d1}_i_d1_2{i_d1_2}")
-            for i_d1_in in range(2):
-                for i_d1_in_2 in range(2):
-                    nisa.nc_matmul(dst=residual_merged_contract_1_ps[0:128, i_d1_in, i_d1_in_2, 0:128],
-                                   stationary=residual_q_3_by_d3[0:128, i_d1, i_d1_2, i_d1_in, i_d1_in_2, 0:128],
-                                   moving=residual_k_3_by_d3[0:128, i_d1, i_d1_2, i_d1_in, 0:128],
-                                   accumulate=False)
-            nisa.scalar_tensor_tensor(dst=residual_merged_scores_2_by_d2[0:128, i_d1, i_d1_2, 0:2, 0:2, 0:128],
-                                      data=residual_merged_contract_1_ps, op0=nl.multiply,
-                                      operand0=0.08838834764831843, op1=nl.add,
-                                      operand1=residual_merged_mask_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2))
-    # partition: d2; free: d1.1, d1.2, d1.3, d1.0
-    residual_merged_softmax_max_1_by_d2 = nl.ndarray((128, 2, 2, 2, 2), dtype=nl.float32,
-                                                     buffer=nl.sbuf,
+    for i_d1 in range(4):
+        # accumulates residual.merged.contract_1
+        residual_merged_contract_1_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32,
+                                                   buffer=nl.psum,
+                                                   name=f"residual_merged_contract_1_ps_i_d1{i_d1}")
+        for i_d1_in in range(2):
+            for i_d1_in_2 in range(2):
+                nisa.nc_matmul(dst=residual_merged_contract_1_ps[0:128, i_d1_in, i_d1_in_2, 0:128],
+                               stationary=residual_q_3_by_d3[0:128, 2 * i_d1 + i_d1_in, i_d1_in_2, 0:128],
+                               moving=residual_k_3_by_d3[0:128, 2 * i_d1 + i_d1_in, 0:128],
+                               accumulate=False)
+        nisa.scalar_tensor_tensor(dst=residual_merged_scores_2_by_d2[0:128, 2 * i_d1:2 * i_d1 + 2, 0:2, 0:128],
+                                  data=residual_merged_contract_1_ps, op0=nl.multiply,
+                                  operand0=0.08838834764831843, op1=nl.add,
+                                  operand1=residual_merged_mask_by_d0.expand_dim(1).broadcast(1, 2).expand_dim(2).broadcast(2, 2))
+    # partition: d2; free: d1.1, d1.0
+    residual_merged_softmax_max_1_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32, buffer=nl.sbuf,
                                                      name="residual_merged_softmax_max_1_by_d2")
-    nisa.tensor_reduce(dst=residual_merged_softmax_max_1_by_d2.permute((0, 4, 1, 2, 3)),
-                       op=nl.maximum, data=residual_merged_scores_2_by_d2, axis=5)
-    # partition: d2; free: d1.0, d1.1, d1.2, d1.3, d3
-    residual_merged_softmax_subtract_1_by_d2 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.float32,
+    nisa.tensor_reduce(dst=residual_merged_softmax_max_1_by_d2.permute((0, 2, 1)), op=nl.maximum,
+                       data=residual_merged_scores_2_by_d2, axis=3)
+    # partition: d2; free: d1.0, d1.1, d3
+    residual_merged_softmax_subtract_1_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32,
                                                           buffer=nl.sbuf,
                                                           name="residual_merged_softmax_subtract_1_by_d2")
-    for i_d1_3 in range(2):
-        for i_d1_4 in range(2):
-            for i_d1_5 in range(2):
-                for i_d1_6 in range(2):
-                    nisa.tensor_scalar(dst=residual_merged_softmax_subtract_1_by_d2[0:128, i_d1_3, i_d1_4, i_d1_5, i_d1_6, 0:128],
-                                       data=residual_merged_scores_2_by_d2[0:128, i_d1_3, i_d1_4, i_d1_5, i_d1_6, 0:128],
-                                       op0=nl.subtract,
-                                       operand0=residual_merged_softmax_max_1_by_d2[0:128, i_d1_4, i_d1_5, i_d1_6, i_d1_3:i_d1_3 + 1],
-                                       engine=nisa.engine.vector)
-    # partition: d2; free: d1.0, d1.1, d1.2, d1.3, d3
-    residual_merged_softmax_exps_by_d2 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.float32,
+    for i_d1_2 in range(8):
+        for i_d1_3 in range(2):
+            nisa.tensor_scalar(dst=residual_merged_softmax_subtract_1_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
+                               data=residual_merged_scores_2_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
+                               op0=nl.subtract,
+                               operand0=residual_merged_softmax_max_1_by_d2[0:128, i_d1_3, i_d1_2:i_d1_2 + 1],
+                               engine=nisa.engine.vector)
+    # partition: d2; free: d1.0, d1.1, d3
+    residual_merged_softmax_exps_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32,
                                                     buffer=nl.sbuf,
                                                     name="residual_merged_softmax_exps_by_d2")
-    # partition: d2; free: d1.1, d1.2, d1.3, d1.0
-    residual_merged_softmax_sum_1_by_d2 = nl.ndarray((128, 2, 2, 2, 2), dtype=nl.float32,
-                                                     buffer=nl.sbuf,
+    # partition: d2; free: d1.1, d1.0
+    residual_merged_softmax_sum_1_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32, buffer=nl.sbuf,
                                                      name="residual_merged_softmax_sum_1_by_d2")
-    for i_d1_7 in range(2):
-        for i_d1_8 in range(2):
-            for i_d1_9 in range(2):
-                for i_d1_10 in range(2):
-                    nisa.activation(dst=residual_merged_softmax_exps_by_d2[0:128, i_d1_7, i_d1_8, i_d1_9, i_d1_10, 0:128],
-                                    op=nl.exp,
-                                    data=residual_merged_softmax_subtract_1_by_d2[0:128, i_d1_7, i_d1_8, i_d1_9, i_d1_10, 0:128],
-                                    reduce_op=nl.add,
-                                    reduce_res=residual_merged_softmax_sum_1_by_d2[0:128, i_d1_8, i_d1_9, i_d1_10, i_d1_7:i_d1_7 + 1],
-                                    reduce_cmd=nisa.reduce_cmd.reset_reduce)
-    # partition: d2; free: d1.1, d1.2, d1.3, d1.0
-    residual_merged_softmax_divide_1_reciprocal_by_d2 = nl.ndarray((128, 2, 2, 2, 2),
-                                                                   dtype=nl.float32, buffer=nl.sbuf,
+    for i_d1_4 in range(8):
+        for i_d1_5 in range(2):
+            nisa.activation(dst=residual_merged_softmax_exps_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
+                            op=nl.exp,
+                            data=residual_merged_softmax_subtract_1_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
+                            reduce_op=nl.add,
+                            reduce_res=residual_merged_softmax_sum_1_by_d2[0:128, i_d1_5, i_d1_4:i_d1_4 + 1],
+                            reduce_cmd=nisa.reduce_cmd.reset_reduce)
+    # partition: d2; free: d1.1, d1.0
+    residual_merged_softmax_divide_1_reciprocal_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32,
+                                                                   buffer=nl.sbuf,
                                                                    name="residual_merged_softmax_divide_1_reciprocal_by_d2")
-    nisa.reciprocal(dst=residual_merged_softmax_divide_1_reciprocal_by_d2.permute((0, 4, 1, 2, 3)),
-                    data=residual_merged_softmax_sum_1_by_d2.permute((0, 4, 1, 2, 3)))
-    # partition: d2; free: d1.0, d1.1, d1.2, d1.3, d3
-    residual_merged_softmax_divide_1_by_d2 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.float32,
+    nisa.reciprocal(dst=residual_merged_softmax_divide_1_reciprocal_by_d2.permute((0, 2, 1)),
+                    data=residual_merged_softmax_sum_1_by_d2.permute((0, 2, 1)))
+    # partition: d2; free: d1.0, d1.1, d3
+    residual_merged_softmax_divide_1_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_merged_softmax_divide_1_by_d2")
-    for i_d1_11 in range(2):
-        for i_d1_12 in range(2):
-            for i_d1_13 in range(2):
-                for i_d1_14 in range(2):
-                    nisa.tensor_scalar(dst=residual_merged_softmax_divide_1_by_d2[0:128, i_d1_11, i_d1_12, i_d1_13, i_d1_14, 0:128],
-                                       data=residual_merged_softmax_exps_by_d2[0:128, i_d1_11, i_d1_12, i_d1_13, i_d1_14, 0:128],
-                                       op0=nl.multiply,
-                                       operand0=residual_merged_softmax_divide_1_reciprocal_by_d2[0:128, i_d1_12, i_d1_13, i_d1_14, i_d1_11:i_d1_11 + 1],
-                                       engine=nisa.engine.scalar)
-    # partition: d3; free: d1.0, d1.1, d1.2, d1.3, d2
-    residual_merged_softmax_divide_1_by_d3 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.float32,
+    for i_d1_6 in range(8):
+        for i_d1_7 in range(2):
+            nisa.tensor_scalar(dst=residual_merged_softmax_divide_1_by_d2[0:128, i_d1_6, i_d1_7, 0:128],
+                               data=residual_merged_softmax_exps_by_d2[0:128, i_d1_6, i_d1_7, 0:128],
+                               op0=nl.multiply,
+                               operand0=residual_merged_softmax_divide_1_reciprocal_by_d2[0:128, i_d1_7, i_d1_6:i_d1_6 + 1],
+                               engine=nisa.engine.scalar)
+    # partition: d3; free: d1.0, d1.1, d2
+    residual_merged_softmax_divide_1_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_merged_softmax_divide_1_by_d3")
-    for i_d1_0 in range(2):
-        for i_d1_1 in range(2):
-            for i_d1_2_2 in range(2):
-                # blocks of residual.merged.softmax.divide_1, transposed
-                residual_merged_softmax_divide_1_T = nl.ndarray((128, 2, 128), dtype=nl.float32,
-                                                                buffer=nl.psum,
-                                                                name=f"residual_merged_softmax_divide_1_T_i_d1_0{i_d1_0}_i_d1_1{i_d1_1}_i_d1_2_2{i_d1_2_2}")
-                for i_blk_4 in range(2):
-                    # transpose residual.merged.softmax.divide_1
-                    nisa.nc_transpose(dst=residual_merged_softmax_divide_1_T[0:128, i_blk_4, 0:128],
-                                      data=residual_merged_softmax_divide_1_by_d2[0:128, i_d1_0, i_d1_1, i_d1_2_2, i_blk_4, 0:128],
-                                      engine=nisa.engine.tensor)
-                nisa.tensor_copy(dst=residual_merged_softmax_divide_1_by_d3[0:128, i_d1_0, i_d1_1, i_d1_2_2, 0:2, 0:128],
-                                 src=residual_merged_softmax_divide_1_T, engine=nisa.engine.scalar)
-    # partition: d3; free: d1.0, d1.1, d1.2, d1.3, d2
-    residual_merged_x_by_d3 = nl.ndarray((128, 2, 2, 2, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+    for i_d1_0 in range(8):
+        # blocks of residual.merged.softmax.divide_1, transposed
+        residual_merged_softmax_divide_1_T = nl.ndarray((128, 2, 128), dtype=nl.float32,
+                                                        buffer=nl.psum,
+                                                        name=f"residual_merged_softmax_divide_1_T_i_d1_0{i_d1_0}")
+        for i_blk_4 in range(2):
+            # transpose residual.merged.softmax.divide_1
+            nisa.nc_transpose(dst=residual_merged_softmax_divide_1_T[0:128, i_blk_4, 0:128],
+                              data=residual_merged_softmax_divide_1_by_d2[0:128, i_d1_0, i_blk_4, 0:128],
+                              engine=nisa.engine.tensor)
+        nisa.tensor_copy(dst=residual_merged_softmax_divide_1_by_d3[0:128, i_d1_0, 0:2, 0:128],
+                         src=residual_merged_softmax_divide_1_T, engine=nisa.engine.scalar)
+    # partition: d3; free: d1.0, d1.1, d2
+    residual_merged_x_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                          name="residual_merged_x_by_d3")
-    for i_d1_15 in range(2):
-        for i_d1_16 in range(2):
-            # accumulates residual.merged.x
-            residual_merged_x_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                              name=f"residual_merged_x_ps_i_d1_15{i_d1_15}_i_d1_16{i_d1_16}")
-            for i_d1_in_3 in range(2):
-                nisa.nc_matmul(dst=residual_merged_x_ps[0:128, i_d1_in_3, 0:2, 0:128],
-                               stationary=residual_qkv_by_d1[0:128, 3, i_d1_15, i_d1_16, i_d1_in_3, 0:128],
-                               moving=residual_merged_softmax_divide_1_by_d3[0:128, i_d1_15, i_d1_16, i_d1_in_3, 0:2, 0:128],
-                               accumulate=False)
-            nisa.tensor_copy(dst=residual_merged_x_by_d3[0:128, i_d1_15, i_d1_16, 0:2, 0:2, 0:128],
-                             src=residual_merged_x_ps, engine=nisa.engine.scalar)
-    # partition: d0.4; free: d0.0, d0.1, d0.2, d0.3, d1
-    o_weight_by_d0_4 = nl.ndarray((128, 2, 2, 2, 2, 1024), dtype=nl.float32, buffer=nl.sbuf,
-                                  name="o_weight_by_d0_4")
+    for i_d1_8 in range(4):
+        # accumulates residual.merged.x
+        residual_merged_x_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
+                                          name=f"residual_merged_x_ps_i_d1_8{i_d1_8}")
+        for i_d1_in_3 in range(2):
+            nisa.nc_matmul(dst=residual_merged_x_ps[0:128, i_d1_in_3, 0:2, 0:128],
+                           stationary=residual_v_by_d1[0:128, 2 * i_d1_8 + i_d1_in_3, 0:128],
+                           moving=residual_merged_softmax_divide_1_by_d3[0:128, 2 * i_d1_8 + i_d1_in_3, 0:2, 0:128],
+                           accumulate=False)
+        nisa.tensor_copy(dst=residual_merged_x_by_d3[0:128, 2 * i_d1_8:2 * i_d1_8 + 2, 0:2, 0:128],
+                         src=residual_merged_x_ps, engine=nisa.engine.scalar)
+    # partition: d0.2; free: d0.0, d0.1, d1
+    o_weight_by_d0_2 = nl.ndarray((128, 8, 2, 1024), dtype=nl.float32, buffer=nl.sbuf,
+                                  name="o_weight_by_d0_2")
 
     # load o_weight
-    nisa.dma_copy(dst=o_weight_by_d0_4, src=o_weight_v.permute((4, 0, 1, 2, 3, 5)))
+    nisa.dma_copy(dst=o_weight_by_d0_2, src=o_weight_v.permute((2, 0, 1, 3)))
     # partition: d1; free: d2
     residual_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf,
                                 name="residual_by_d1")
-    for i_d2_18 in range(2):
+    for i_d2_12 in range(2):
         # accumulates residual.contract_1
         residual_contract_1_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                            name=f"residual_contract_1_ps_i_d2_18{i_d2_18}")
-        for i_r3_2 in range(2):
-            for i_r3_3 in range(2):
-                for i_r3_4 in range(2):
-                    for i_r3_5 in range(2):
-                        nisa.nc_matmul(dst=residual_contract_1_ps,
-                                       stationary=residual_merged_x_by_d3[0:128, i_r3_2, i_r3_3, i_r3_4, i_r3_5, 0:128],
-                                       moving=o_weight_by_d0_4[0:128, i_r3_2, i_r3_3, i_r3_4, i_r3_5, 512 * i_d2_18:512 * i_d2_18 + 512],
-                                       accumulate=(i_r3_2 + i_r3_3 + i_r3_4 + i_r3_5 > 0))
-        nisa.tensor_tensor(dst=residual_by_d1[0:128, 512 * i_d2_18:512 * i_d2_18 + 512],
-                           data1=hidden_by_d1[0:128, 512 * i_d2_18:512 * i_d2_18 + 512],
+                                            name=f"residual_contract_1_ps_i_d2_12{i_d2_12}")
+        for i_r3_4 in range(8):
+            for i_r3_5 in range(2):
+                nisa.nc_matmul(dst=residual_contract_1_ps,
+                               stationary=residual_merged_x_by_d3[0:128, i_r3_4, i_r3_5, 0:128],
+                               moving=o_weight_by_d0_2[0:128, i_r3_4, i_r3_5, 512 * i_d2_12:512 * i_d2_12 + 512],
+                               accumulate=(i_r3_4 + i_r3_5 > 0))
+        nisa.tensor_tensor(dst=residual_by_d1[0:128, 512 * i_d2_12:512 * i_d2_12 + 512],
+                           data1=hidden_by_d1[0:128, 512 * i_d2_12:512 * i_d2_12 + 512],
                            data2=residual_contract_1_ps, op=nl.add, engine=nisa.engine.vector)
     # partition: d1; free: -
     normed_mean_1_sum_by_d1 = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf,
@@ -507,16 +518,16 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d2; free: chunk, d1
     normed_divide_1_by_d2 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                        name="normed_divide_1_by_d2")
-    for i_d2_19 in range(2):
+    for i_d2_13 in range(2):
         # blocks of normed.divide_1, transposed
         normed_divide_1_T = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
-                                       name=f"normed_divide_1_T_i_d2_19{i_d2_19}")
+                                       name=f"normed_divide_1_T_i_d2_13{i_d2_13}")
         for i_blk_5 in range(4):
             # transpose normed.divide_1
             nisa.nc_transpose(dst=normed_divide_1_T[0:128, i_blk_5, 0:128],
-                              data=normed_divide_1_by_d1[0:128, 512 * i_d2_19 + 128 * i_blk_5:512 * i_d2_19 + 128 * i_blk_5 + 128],
+                              data=normed_divide_1_by_d1[0:128, 512 * i_d2_13 + 128 * i_blk_5:512 * i_d2_13 + 128 * i_blk_5 + 128],
                               engine=nisa.engine.tensor)
-        nisa.tensor_copy(dst=normed_divide_1_by_d2[0:128, 4 * i_d2_19:4 * i_d2_19 + 4, 0:128],
+        nisa.tensor_copy(dst=normed_divide_1_by_d2[0:128, 4 * i_d2_13:4 * i_d2_13 + 4, 0:128],
                          src=normed_divide_1_T, engine=nisa.engine.scalar)
     # partition: d0; free: chunk
     post_attention_layernorm_weight_by_d0 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
@@ -532,67 +543,83 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                            data=normed_divide_1_by_d2[0:128, i_chunk_2, 0:128], op0=nl.multiply,
                            operand0=post_attention_layernorm_weight_by_d0[0:128, i_chunk_2:i_chunk_2 + 1],
                            engine=nisa.engine.scalar)
+    # partition: d0; free: chunk, d1
+    gate_up_weight_0_by_d0 = nl.ndarray((128, 8, 3072), dtype=nl.float32, buffer=nl.sbuf,
+                                        name="gate_up_weight_0_by_d0")
+
+    # load gate_up_weight.0
+    nisa.dma_copy(dst=gate_up_weight_0_by_d0,
+                  src=gate_up_weight_v[0:8, 0:128, 0:3072].permute((1, 0, 2)))
     # partition: d1; free: d2
-    forward_contract_1_by_d1 = nl.ndarray((128, 6144), dtype=nl.float32, buffer=nl.sbuf,
-                                          name="forward_contract_1_by_d1")
-    for i_d2_blk in range(3):
-        # block of 2048 along d1; partition d0/128
-        gate_up_weight_tile = nl.ndarray((128, 8, 2048), dtype=nl.float32, buffer=nl.sbuf,
-                                         name=f"gate_up_weight_tile_i_d2_blk{i_d2_blk}")
-
-        # load gate_up_weight
-        nisa.dma_copy(dst=gate_up_weight_tile,
-                      src=gate_up_weight_v[0:8, 0:128, 2048 * i_d2_blk:2048 * i_d2_blk + 2048].permute((1, 0, 2)))
-        for i_d2_20 in range(4):
-            # accumulates forward.contract_1
-            forward_contract_1_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                               name=f"forward_contract_1_ps_i_d2_blk{i_d2_blk}_i_d2_20{i_d2_20}")
-            for i_r3_6 in range(8):
-                nisa.nc_matmul(dst=forward_contract_1_ps,
-                               stationary=normed_by_d2[0:128, i_r3_6, 0:128],
-                               moving=gate_up_weight_tile[0:128, i_r3_6, 512 * i_d2_20:512 * i_d2_20 + 512],
-                               accumulate=(i_r3_6 > 0))
-            nisa.tensor_copy(dst=forward_contract_1_by_d1[0:128, 2048 * i_d2_blk + 512 * i_d2_20:2048 * i_d2_blk + 512 * i_d2_20 + 512],
-                             src=forward_contract_1_ps, engine=nisa.engine.scalar)
+    forward_contract_1_2_by_d1 = nl.ndarray((128, 3072), dtype=nl.float32, buffer=nl.sbuf,
+                                            name="forward_contract_1_2_by_d1")
+    for i_d2_14 in range(6):
+        # accumulates forward.contract_1_2
+        forward_contract_1_2_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
+                                             name=f"forward_contract_1_2_ps_i_d2_14{i_d2_14}")
+        for i_r3_6 in range(8):
+            nisa.nc_matmul(dst=forward_contract_1_2_ps,
+                           stationary=normed_by_d2[0:128, i_r3_6, 0:128],
+                           moving=gate_up_weight_0_by_d0[0:128, i_r3_6, 512 * i_d2_14:512 * i_d2_14 + 512],
+                           accumulate=(i_r3_6 > 0))
+        nisa.tensor_copy(dst=forward_contract_1_2_by_d1[0:128, 512 * i_d2_14:512 * i_d2_14 + 512],
+                         src=forward_contract_1_2_ps, engine=nisa.engine.scalar)
     # partition: d2; free: chunk, d1
-    forward_contract_1_by_d2 = nl.ndarray((128, 48, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                          name="forward_contract_1_by_d2")
-    for i_d2_21 in range(12):
-        # blocks of forward.contract_1, transposed
-        forward_contract_1_T = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
-                                          name=f"forward_contract_1_T_i_d2_21{i_d2_21}")
+    forward_contract_1_2_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                            name="forward_contract_1_2_by_d2")
+    for i_d2_15 in range(6):
+        # blocks of forward.contract_1_2, transposed
+        forward_contract_1_2_T = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
+                                            name=f"forward_contract_1_2_T_i_d2_15{i_d2_15}")
         for i_blk_6 in range(4):
-            # transpose forward.contract_1
-            nisa.nc_transpose(dst=forward_contract_1_T[0:128, i_blk_6, 0:128],
-                              data=forward_contract_1_by_d1[0:128, 512 * i_d2_21 + 128 * i_blk_6:512 * i_d2_21 + 128 * i_blk_6 + 128],
+            # transpose forward.contract_1_2
+            nisa.nc_transpose(dst=forward_contract_1_2_T[0:128, i_blk_6, 0:128],
+                              data=forward_contract_1_2_by_d1[0:128, 512 * i_d2_15 + 128 * i_blk_6:512 * i_d2_15 + 128 * i_blk_6 + 128],
                               engine=nisa.engine.tensor)
-        nisa.tensor_copy(dst=forward_contract_1_by_d2[0:128, 4 * i_d2_21:4 * i_d2_21 + 4, 0:128],
-                         src=forward_contract_1_T, engine=nisa.engine.scalar)
+        nisa.tensor_copy(dst=forward_contract_1_2_by_d2[0:128, 4 * i_d2_15:4 * i_d2_15 + 4, 0:128],
+                         src=forward_contract_1_2_T, engine=nisa.engine.scalar)
     # partition: d0; free: chunk
-    gate_up_bias_by_d0 = nl.ndarray((128, 48), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="gate_up_bias_by_d0")
+    gate_up_bias_0_by_d0 = nl.ndarray((128, 24), dtype=nl.float32, buffer=nl.sbuf,
+                                      name="gate_up_bias_0_by_d0")
 
-    # load gate_up_bias
-    nisa.dma_copy(dst=gate_up_bias_by_d0, src=gate_up_bias_v.permute((1, 0)))
-    # partition: d2; free: chunk, d1
-    forward_mixed_by_d2 = nl.ndarray((128, 48, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                     name="forward_mixed_by_d2")
-    for i_chunk_3 in range(48):
-        nisa.tensor_scalar(dst=forward_mixed_by_d2[0:128, i_chunk_3, 0:128],
-                           data=forward_contract_1_by_d2[0:128, i_chunk_3, 0:128], op0=nl.add,
-                           operand0=gate_up_bias_by_d0[0:128, i_chunk_3:i_chunk_3 + 1],
-                           engine=nisa.engine.scalar)
+    # load gate_up_bias.0
+    nisa.dma_copy(dst=gate_up_bias_0_by_d0, src=gate_up_bias_v[0:24, 0:128].permute((1, 0)))
     # partition: d2; free: chunk, d1
     forward__silu_multiply_1_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
                                                 name="forward__silu_multiply_1_by_d2")
-    nisa.activation(dst=forward__silu_multiply_1_by_d2, op=nl.silu,
-                    data=forward_mixed_by_d2[0:128, 0:24, 0:128])
+    for i_chunk_3 in range(24):
+        nisa.activation(dst=forward__silu_multiply_1_by_d2[0:128, i_chunk_3, 0:128], op=nl.silu,
+                        data=forward_contract_1_2_by_d2[0:128, i_chunk_3, 0:128],
+                        bias=gate_up_bias_0_by_d0[0:128, i_chunk_3:i_chunk_3 + 1])
+    # partition: d0; free: chunk, d1
+    gate_up_weight_1_by_d0 = nl.ndarray((128, 8, 3072), dtype=nl.float32, buffer=nl.sbuf,
+                                        name="gate_up_weight_1_by_d0")
+
+    # load gate_up_weight.1
+    nisa.dma_copy(dst=gate_up_weight_1_by_d0,
+                  src=gate_up_weight_v[0:8, 0:128, 3072:6144].permute((1, 0, 2)))
+    # partition: d0; free: chunk
+    gate_up_bias_1_by_d0 = nl.ndarray((128, 24), dtype=nl.float32, buffer=nl.sbuf,
+                                      name="gate_up_bias_1_by_d0")
+
+    # load gate_up_bias.1
+    nisa.dma_copy(dst=gate_up_bias_1_by_d0, src=gate_up_bias_v[24:48, 0:128].permute((1, 0)))
     # partition: d2; free: chunk, d1
     forward_multiply_1_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
                                           name="forward_multiply_1_by_d2")
-    nisa.tensor_tensor(dst=forward_multiply_1_by_d2, data1=forward_mixed_by_d2[0:128, 24:48, 0:128],
-                       data2=forward__silu_multiply_1_by_d2, op=nl.multiply,
-                       engine=nisa.engine.gpsimd)
+    for i_d2_16 in range(24):
+        # accumulates forward.contract_1_3
+        forward_contract_1_3_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
+                                             name=f"forward_contract_1_3_ps_i_d2_16{i_d2_16}")
+        for i_r3_7 in range(8):
+            nisa.nc_matmul(dst=forward_contract_1_3_ps,
+                           stationary=gate_up_weight_1_by_d0[0:128, i_r3_7, 128 * i_d2_16:128 * i_d2_16 + 128],
+                           moving=normed_by_d2[0:128, i_r3_7, 0:128], accumulate=(i_r3_7 > 0))
+        nisa.scalar_tensor_tensor(dst=forward_multiply_1_by_d2[0:128, i_d2_16, 0:128],
+                                  data=forward_contract_1_3_ps, op0=nl.add,
+                                  operand0=gate_up_bias_1_by_d0[0:128, i_d2_16:i_d2_16 + 1],
+                                  op1=nl.multiply,
+                                  operand1=forward__silu_multiply_1_by_d2[0:128, i_d2_16, 0:128])
     # partition: d0; free: chunk, d1
     down_weight_by_d0 = nl.ndarray((128, 24, 1024), dtype=nl.float32, buffer=nl.sbuf,
                                    name="down_weight_by_d0")
@@ -618,17 +645,17 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                          engine=nisa.engine.scalar)
     # partition: d1; free: d2
     forward_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="forward_by_d1")
-    for i_d2_22 in range(2):
+    for i_d2_17 in range(2):
         # accumulates forward.contract_2
         forward_contract_2_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                           name=f"forward_contract_2_ps_i_d2_22{i_d2_22}")
-        for i_r3_7 in range(24):
+                                           name=f"forward_contract_2_ps_i_d2_17{i_d2_17}")
+        for i_r3_8 in range(24):
             nisa.nc_matmul(dst=forward_contract_2_ps,
-                           stationary=forward_multiply_1_by_d2[0:128, i_r3_7, 0:128],
-                           moving=down_weight_by_d0[0:128, i_r3_7, 512 * i_d2_22:512 * i_d2_22 + 512],
-                           accumulate=(i_r3_7 > 0))
-        nisa.tensor_tensor(dst=forward_by_d1[0:128, 512 * i_d2_22:512 * i_d2_22 + 512],
-                           data1=down_bias_all[0:128, 512 * i_d2_22:512 * i_d2_22 + 512],
+                           stationary=forward_multiply_1_by_d2[0:128, i_r3_8, 0:128],
+                           moving=down_weight_by_d0[0:128, i_r3_8, 512 * i_d2_17:512 * i_d2_17 + 512],
+                           accumulate=(i_r3_8 > 0))
+        nisa.tensor_tensor(dst=forward_by_d1[0:128, 512 * i_d2_17:512 * i_d2_17 + 512],
+                           data1=down_bias_all[0:128, 512 * i_d2_17:512 * i_d2_17 + 512],
                            data2=forward_contract_2_ps, op=nl.add, engine=nisa.engine.vector)
     # partition: d1; free: d2
     add_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="add_1_by_d1")

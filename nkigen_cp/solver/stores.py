@@ -1,0 +1,167 @@
+"""What leaves the kernel: stores of outputs, copies between HBM tensors, reinterpretations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from nkigen_cp.ir.factor.program import Digit, FactorIndex, FactorOp, FactorTensor, Program
+from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
+from nkigen_cp.ir.nki.kernel import Memory
+from nkigen_cp.ir.tensor.graph import DimIndex, Op, Operand
+from nkigen_cp.solver.boxes import runs
+from nkigen_cp.solver.candidates import Candidate, Context, Need, rounded
+from nkigen_cp.solver.moves import identity_store, store_busy_ns
+from nkigen_cp.solver.plan import Reinterpret, Store
+from nkigen_cp.solver.plan.layout import Layout, geometry
+from nkigen_cp.targets.target import Target
+
+
+def split_stores(program: Program) -> tuple[Program, list[Store]]:
+    """The program without its output copies, and every store of an output.
+
+    Copies from one home into an output are stores themselves.
+    """
+    ops = dict(program.ops)
+    stores: list[Store] = []
+    moved: set[str] = set()
+    for name, op in program.ops.items():
+        if op.kind == "copy" and op.output.tensor in program.outputs:
+            digits = {d.name: d.size for d in op.digits}
+            stores.append(Store(source=op.accesses[0], target=op.output, digits=digits, op=name))
+            moved.add(op.output.tensor)
+            del ops[name]
+    for out in program.outputs:
+        opaque = any(o.kind == "reshape" and o.output.tensor == out for o in ops.values())
+        if out not in moved and not opaque:
+            stores.append(identity_store(program.tensors[out], f"store.{out}"))
+    sources = tuple(dict.fromkeys(s.source.tensor for s in stores))
+    return replace(program, ops=ops, stored=sources), stores
+
+
+def store_candidates(context: Context, store: Store, known: Sequence[Layout]) -> list[Candidate]:
+    """Storing from any layout its source can have, or straight from HBM if it is there."""
+    program, target = context.program, context.target
+    tensor = program.tensors[store.source.tensor]
+    layouts = [*known]
+    layouts += [x for x in natural_layouts(tensor, target) if x not in layouts]
+    ordered = (_in_target_order(tensor, store, x) for x in layouts if x.replicas == 1)
+    layouts += [x for x in dict.fromkeys(ordered) if x not in layouts]
+    found = [
+        _candidate(store, x, store_busy_ns(target, tensor, x, store))
+        for x in layouts
+        if x.replicas == 1
+    ]
+    if tensor.name in context.in_hbm:
+        row = _hbm_row(tensor, program.tensors[store.target.tensor], store)
+        elements = math.prod(store.digits.values())
+        found.append(_candidate(store, None, _hbm_copy_ns(target, tensor, elements, row)))
+    return found
+
+
+def _candidate(store: Store, layout: Layout | None, busy_dma_ns: float) -> Candidate:
+    return Candidate(
+        ops=(store.op,),
+        spec=store,
+        needs=(Need(slot="src", tensor=store.source.tensor, layout=layout),),
+        makes=(),
+        busy_ns=rounded({"dma": busy_dma_ns}),
+    )
+
+
+def natural_layouts(tensor: FactorTensor, target: Target) -> list[Layout]:
+    """Layouts of a tensor by itself: every run of its factors on the partitions, and the row."""
+    store = identity_store(tensor, "")
+    digits = tuple(Digit(name=f.name, size=f.size) for f in tensor.factors)
+    op = FactorOp(name="", kind="copy", digits=digits, inputs=(), output=store.source)
+    return [Layout(partition=r.digits, block=r.block) for r in runs(op, target)]
+
+
+def _in_target_order(tensor: FactorTensor, store: Store, layout: Layout) -> Layout:
+    """The layout with its free factors in the order in which the store's target has them."""
+    factor = {
+        i.digit: f.name for f, i in zip(tensor.factors, store.source.index, strict=True) if i.digit
+    }
+    canonical = [f.name for f in geometry(tensor, layout).free]
+    wanted = [factor[i.digit] for i in store.target.index if i.digit in factor]
+    order = [n for n in wanted if n in canonical]
+    order = [n for n in canonical if n not in order] + order
+    return layout if order == canonical else replace(layout, free=tuple(order))
+
+
+def _hbm_row(source: FactorTensor, target: FactorTensor, store: Store) -> int:
+    """Elements contiguous on both HBM sides of a copy."""
+    row = 1
+    sides = zip(
+        _inner_first(source, store.source.index),
+        _inner_first(target, store.target.index),
+        strict=False,
+    )
+    for (f, a), (g, b) in sides:
+        if a.digit is None or a.digit != b.digit or a.step != 1 or b.step != 1:
+            break
+        size = store.digits[a.digit]
+        row *= size
+        if size not in (f, g) or f != g:
+            break
+    return row
+
+
+def _inner_first(
+    tensor: FactorTensor, index: Sequence[FactorIndex]
+) -> list[tuple[int, FactorIndex]]:
+    pairs = zip(tensor.factors, index, strict=True)
+    return [(f.size, i) for f, i in pairs][::-1]
+
+
+def _hbm_copy_ns(target: Target, tensor: FactorTensor, elements: int, row: int) -> float:
+    shape = OperandShape(
+        memory=Memory.HBM,
+        dtype=tensor.dtype,
+        partitions=1,
+        free_size=elements,
+        run_bytes=row * tensor.dtype.size_bytes,
+    )
+    return busy_ns(target, "dma_copy", "dma", {"dst": shape, "src": shape})
+
+
+def reinterpret_candidate(context: Context, op: FactorOp) -> Candidate:
+    """A view that no factoring serves, moved from HBM to HBM."""
+    program = context.program
+    source, result = op.accesses[0].tensor, op.output.tensor
+    written = program.graph.ops[op.name]
+    elements, row = reinterpreted_rows(program, written)
+    busy = _hbm_copy_ns(context.target, program.tensors[source], elements, row)
+    return Candidate(
+        ops=(op.name,),
+        spec=Reinterpret(op=op.name),
+        needs=(Need(slot="src", tensor=source, layout=None),),
+        makes=(Need(slot="dst", tensor=result, layout=None),),
+        busy_ns=rounded({"dma": busy}),
+    )
+
+
+def reinterpreted_rows(program: Program, op: Op) -> tuple[int, int]:
+    """(elements moved, elements per contiguous row) of an opaque view in the user's dims."""
+    read, write = op.operands[0], op.outputs[0]
+    if op.kind != "copy" or any(len(d.terms) > 1 for d in (*read.index, *write.index)):
+        size = program.graph.tensors[write.tensor].size
+        return size, size
+    elements = math.prod(a.size for a in op.axes)
+    row = 1
+    sides = zip(_dims(program, read), _dims(program, write), strict=False)
+    for (n, a), (m, b) in sides:
+        if len(a.terms) != 1 or a.terms != b.terms or a.terms[0].stride != 1:
+            break
+        size = op.axes[a.terms[0].axis].size
+        row *= size
+        if not size == n == m:
+            break
+    return elements, row
+
+
+def _dims(program: Program, operand: Operand) -> list[tuple[int, DimIndex]]:
+    """(size, index) of the dims, innermost first."""
+    shape = program.graph.tensors[operand.tensor].shape
+    return list(zip(shape, operand.index, strict=True))[::-1]
