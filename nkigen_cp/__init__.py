@@ -27,6 +27,7 @@ from nkigen_cp.errors import (
     UnsupportedError,
 )
 from nkigen_cp.frontend import name, ops, spec, trace
+from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.plan import Plan
 from nkigen_cp.simulate.count import Counts, count
 from nkigen_cp.targets import TRN1, TRN2, TRN3, Target, load_target
@@ -39,6 +40,7 @@ __all__ = [
     "ArgumentError",
     "Compiled",
     "Counts",
+    "Graph",
     "GraphError",
     "Infeasible",
     "KernelError",

@@ -10,7 +10,6 @@ from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.moves import identity_store
 from nkigen_cp.solver.plan import Form, Step, Store, Use
 from nkigen_cp.solver.plan.layout import Layout
-from nkigen_cp.solver.variables import load_ns
 
 
 @dataclass(slots=True)
@@ -108,8 +107,10 @@ def _ops_ending(a: _Assembly, op: str) -> tuple[str, ...]:
 def _visit(a: _Assembly, tensor: str, layout: Layout, op: str) -> str:
     choice = a.instance.choices[tensor]
     move = next(m for m in choice.moves if m.source is None and m.target == layout)
+    known = len(a.forms)
     target = a.form(tensor, layout, f"#{op}")
-    _move(a, move, target, load_ns(choice, layout))
+    if len(a.forms) > known:
+        _move(a, move, target)
     return target
 
 
@@ -123,12 +124,11 @@ def _materialise(a: _Assembly, tensor: str, layout: Layout) -> str:
         (m for m in moves if m.target == layout),
         key=lambda m: sum(m.busy_ns.values()),
     )
-    _move(a, move, None, sum(move.busy_ns.values()))
+    _move(a, move, None)
     return name
 
 
-def _move(a: _Assembly, move: Move, target: str | None, dma_ns: int) -> None:
-    del dma_ns
+def _move(a: _Assembly, move: Move, target: str | None) -> None:
     reads: tuple[Use, ...] = ()
     if move.source is not None:
         reads = (Use(slot="src", form=_materialise(a, move.tensor, move.source)),)

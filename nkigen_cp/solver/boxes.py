@@ -158,7 +158,8 @@ def box_busy_ns(
             times = repeats * part.times * math.prod(s.times for s in combo)
             extents = {d: s.extent for d, s in zip(free, combo, strict=True)}
             shapes = {h.slot.name: _shape(h, cover, extents, part.extent) for h in held}
-            total += times * busy_ns(target, cover.instruction, engine, shapes)
+            op = str(cover.params.get("op", "add"))
+            total += times * busy_ns(target, cover.instruction, engine, shapes, op=op)
             count += times
     return total, count
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import Access, FactorOp, Program
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
@@ -35,7 +36,18 @@ class Sides:
 
 
 def contract_candidates(context: Context, op: FactorOp) -> list[Candidate]:
-    """All ways to compute a contraction together with what reads its PSUM tiles."""
+    """All ways to compute a contraction together with what reads its PSUM tiles.
+
+    Raises:
+        Infeasible: the Tensor Engine does not multiply the operands' dtypes.
+    """
+    for access in op.accesses:
+        dtype = context.program.tensors[access.tensor].dtype
+        if dtype.name not in context.target.matmul_dtypes:
+            raise Infeasible(
+                f"op {op.name!r}{op.where()} multiplies {access.tensor!r} of dtype {dtype}, which "
+                f"{context.target.name}'s Tensor Engine does not take; cast it to float32"
+            )
     epilogues = _epilogues(context.program, op)
     found: list[Candidate] = []
     for stationary in ("lhs", "rhs"):
@@ -175,7 +187,7 @@ def _fused(program: Program, op: FactorOp, cover: Cover) -> Cover | None:
             continue
         if _first_use(program, cover, op) is None:
             continue
-        rename = align(op.output, slot.access)
+        rename = align(op, slot.access, root)
         if rename is None or set(rename.values()) != {d.name for d in root.digits}:
             continue
         back = {v: k for k, v in rename.items()}
@@ -198,7 +210,7 @@ def _first_use(program: Program, cover: Cover, op: FactorOp) -> FactorOp | None:
     for name in cover.ops:
         for access in program.ops[name].accesses:
             if access.tensor == op.output.tensor:
-                found = inner_producer(program, access)
+                found = inner_producer(program, access, program.ops[name])
                 return program.ops[name] if found is not None and found.op.name == op.name else None
     return None
 

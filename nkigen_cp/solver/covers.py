@@ -144,7 +144,7 @@ def _match(program: Program, op: FactorOp, template: Template) -> list[Cover]:
     for stage in reversed(template.stages[:-1]):
         deeper: list[_Partial] = []
         for partial in partials:
-            found = inner_producer(program, partial.data)
+            found = inner_producer(program, partial.data, op)
             if found is not None:
                 deeper += [
                     _join(partial, p, partial.data.tensor)
@@ -244,22 +244,26 @@ class Inner:
     rename: dict[str, str]
 
 
-def inner_producer(program: Program, access: Access) -> Inner | None:
-    """The op that computes exactly what ``access`` reads and nobody else does, or None."""
+def inner_producer(program: Program, access: Access, reader: FactorOp) -> Inner | None:
+    """The op that computes exactly what ``access`` reads and nobody else does, or None.
+
+    ``access`` is in the digits of ``reader``.
+    """
     writers = program.producers(access.tensor)
     readers = [
         a for o in program.consumers(access.tensor) for a in o.accesses if a.tensor == access.tensor
     ]
     if len(writers) != 1 or len(readers) != 1 or program.leaves(access.tensor):
         return None
-    rename = align(writers[0].output, access)
+    rename = align(writers[0], access, reader)
     if rename is None or set(rename) != {d.name for d in writers[0].digits if not d.reduced}:
         return None
     return Inner(op=writers[0], rename=rename)
 
 
-def align(written: Access, read: Access) -> dict[str, str] | None:
-    """Digits of the writer -> digits of the reader, if both address the tensor alike."""
+def align(writer: FactorOp, read: Access, reader: FactorOp) -> dict[str, str] | None:
+    """Digits of the writer -> digits of the reader, if both address the same positions alike."""
+    written = writer.output
     rename: dict[str, str] = {}
     if len(written.index) != len(read.index):  # one of them addresses the tensor as a whole
         return None
@@ -267,6 +271,8 @@ def align(written: Access, read: Access) -> dict[str, str] | None:
         if (w.offset, w.step) != (r.offset, r.step) or (w.digit is None) != (r.digit is None):
             return None
         if w.digit is not None and r.digit is not None:
+            if writer.size(w.digit) != reader.size(r.digit):
+                return None
             rename[w.digit] = r.digit
     return rename
 
@@ -305,7 +311,7 @@ def _accumulating(program: Program, op: FactorOp, reduced: tuple[str, ...]) -> l
     writers = program.producers(data.tensor)
     if op.kind != "sum" or len(writers) != 1:
         return []
-    rename = align(writers[0].output, data)
+    rename = align(writers[0], data, op)
     if rename is None or set(rename) != {d.name for d in writers[0].digits}:
         return []
     sole = len(program.consumers(data.tensor)) == 1 and not program.leaves(data.tensor)

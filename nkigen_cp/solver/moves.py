@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
@@ -21,47 +21,31 @@ from nkigen_cp.targets.target import Target
 def load_busy_ns(
     target: Target, tensor: FactorTensor, layout: Layout, window: Mapping[str, int]
 ) -> float:
-    """DMA time to bring a tensor into a layout, in windows (factor -> block) of it at a time."""
-    shape = geometry(tensor, layout)
-    row = _row_elements(tensor, layout, shape, window)
+    """DMA time to bring a tensor into a layout, in windows (free factor -> block) at a time."""
+    blocks = [spans(tensor.factor(name).size, block) for name, block in window.items()]
     total = 0.0
-    for times, partitions, elements in _pieces(tensor, shape, layout, window):
-        total += times * _dma_ns(target, tensor.dtype, partitions, elements, row)
+    for combo in itertools.product(*blocks):
+        extents = {n: s.extent for n, s in zip(window, combo, strict=True)}
+        times = math.prod(s.times for s in combo)
+        total += times * _window_ns(target, tensor, layout, extents)
     return total
 
 
-def _pieces(
-    tensor: FactorTensor, shape: Geometry, layout: Layout, window: Mapping[str, int]
-) -> list[tuple[int, int, int]]:
-    """(times, partitions, elements per partition) of the DMAs that move a whole tensor."""
-    found: list[tuple[int, int, int]] = []
-    free = {f.name: f.size for f in shape.free}
-    windows = [(1, 1)]
-    for name, block in window.items():
-        size = free.pop(name, None)
-        if size is None:
-            return _partition_windows(tensor, shape, layout, name, block)
-        windows = [(s.times, s.extent) for s in spans(size, block)]
-    rest = math.prod(free.values())
-    full = shape.chunks - (1 if shape.remainder else 0)
-    for times, extent in windows:
-        if full:
-            separate = full if shape.remainder else 1
-            found.append((times * separate, shape.partitions, extent * rest * full // separate))
-        if shape.remainder:
-            found.append((times, shape.remainder * shape.inner, extent * rest))
-    return found
-
-
-def _partition_windows(
-    tensor: FactorTensor, shape: Geometry, layout: Layout, name: str, block: int
-) -> list[tuple[int, int, int]]:
-    rest = math.prod(f.size for f in shape.free)
-    size = tensor.factor(name).size
-    return [
-        (s.times * -(-s.extent // layout.block), min(s.extent, layout.block) * shape.inner, rest)
-        for s in spans(size, block)
-    ]
+def _window_ns(
+    target: Target, tensor: FactorTensor, layout: Layout, window: Mapping[str, int]
+) -> float:
+    """DMA time of one window: all chunks at once, or one by one if the last is shorter."""
+    shape = geometry(tensor, layout)
+    row = _row_elements(tensor, layout, shape, window)
+    elements = math.prod(window.get(f.name, f.size) for f in shape.free)
+    if not shape.remainder:
+        every = shape.chunks * elements
+        return _dma_ns(target, tensor.dtype, shape.partitions, every, row)
+    tail = shape.remainder * shape.inner
+    total = _dma_ns(target, tensor.dtype, tail, elements, row)
+    return total + (shape.chunks - 1) * _dma_ns(
+        target, tensor.dtype, shape.partitions, elements, row
+    )
 
 
 def _row_elements(
@@ -74,8 +58,9 @@ def _row_elements(
         if factor.name in layout.partition or not order or order[-1] != factor.name:
             break
         order.pop()
-        row *= window.get(factor.name, factor.size)
-        if factor.name in window:
+        size = window.get(factor.name, factor.size)
+        row *= size
+        if size < factor.size:
             break
     return row
 
@@ -108,9 +93,15 @@ def load_moves(context: Context, tensor: FactorTensor, layout: Layout) -> list[M
     ]
 
 
-def store_busy_ns(target: Target, tensor: FactorTensor, layout: Layout, spec: Store) -> float:
-    """DMA time to write a form through index maps into HBM."""
-    row = _store_row(tensor, layout, spec)
+def store_busy_ns(
+    target: Target,
+    tensor: FactorTensor,
+    layout: Layout,
+    spec: Store,
+    into: FactorTensor | None = None,
+) -> float:
+    """DMA time to write a form through index maps into HBM: its own home, or ``into`` another."""
+    row = _store_row(tensor, into or tensor, layout, spec)
     window = partition_window(tensor, layout, spec.source, spec.digits)
     run, walks = window.run, math.prod(spec.digits[d] for d in window.walked)
     elements = math.prod(spec.digits.values()) // walks
@@ -128,7 +119,7 @@ def store_busy_ns(target: Target, tensor: FactorTensor, layout: Layout, spec: St
     return walks * total
 
 
-def _store_row(tensor: FactorTensor, layout: Layout, spec: Store) -> int:
+def _store_row(tensor: FactorTensor, into: FactorTensor, layout: Layout, spec: Store) -> int:
     """Elements contiguous in the partition's free dim and in the HBM target."""
     free = [f.name for f in geometry(tensor, layout).free]
     names = {
@@ -137,13 +128,12 @@ def _store_row(tensor: FactorTensor, layout: Layout, spec: Store) -> int:
         if i.digit and i.step == 1
     }
     row = 1
-    for index in reversed(spec.target.index):
+    for factor, index in zip(reversed(into.factors), reversed(spec.target.index), strict=True):
         if index.digit is None or index.step > 1 or not free or names.get(index.digit) != free[-1]:
             break
-        free.pop()
         size = spec.digits[index.digit]
         row *= size
-        if size != next(f.size for f in tensor.factors if f.name == names[index.digit]):
+        if not size == factor.size == tensor.factor(free.pop()).size:
             break
     return row
 
@@ -163,9 +153,10 @@ def transpose_moves(
     items = _transpose_items(tensor, source, target, bank // a.partitions)
     inner = [f.name for f in b.free].index(source.partition[-1])
     stride = math.prod(f.size for f in b.free[inner + 1 :])
+    turn = _Turn(tensor=tensor, a=a, b=b, items=items, stride=stride)
     found: list[Move] = []
     for engine in ("vector", "scalar"):
-        tensor_ns, evict_ns = _transpose_ns(context.target, tensor, a, b, items, stride, engine)
+        tensor_ns, evict_ns = _transpose_ns(context.target, turn, engine)
         found.append(
             Move(
                 tensor=tensor.name,
@@ -201,40 +192,39 @@ def _divisor(size: int, most: int) -> int:
     return max(d for d in range(1, min(size, most) + 1) if size % d == 0)
 
 
-def _transpose_ns(
-    target: Target,
-    tensor: FactorTensor,
-    a: Geometry,
-    b: Geometry,
-    items: tuple[Tiled, ...],
-    stride: int,
-    engine: str,
-) -> tuple[float, float]:
-    """(Tensor Engine ns, evicting engine ns) of transposing every block.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Turn:
+    """Blocks of ``a`` that become blocks of ``b``.
 
     ``stride`` lies between neighbours of an evicted row in the target form.
     """
-    dtype = tensor.dtype
-    blocks_a = _blocks(a)
-    blocks_b = _blocks(b)
-    others = max(
-        1, tensor.size // (sum(n * t for n, t in blocks_a) * sum(n * t for n, t in blocks_b))
-    )
+
+    tensor: FactorTensor
+    a: Geometry
+    b: Geometry
+    items: tuple[Tiled, ...]
+    stride: int
+
+
+def _transpose_ns(target: Target, turn: _Turn, engine: str) -> tuple[float, float]:
+    """(Tensor Engine ns, evicting engine ns) of transposing every block."""
+    dtype = turn.tensor.dtype
+    blocks_a, blocks_b = _blocks(turn.a), _blocks(turn.b)
+    turned = sum(n * t for n, t in blocks_a) * sum(n * t for n, t in blocks_b)
+    others = max(1, turn.tensor.size // turned)
     tensor_ns = evict_ns = 0.0
-    for pa, times_a in blocks_a:
-        for pb, times_b in blocks_b:
-            count = times_a * times_b * others
-            data = OperandShape(memory=Memory.SBUF, dtype=dtype, partitions=pa, free_size=pb)
-            psum = OperandShape(memory=Memory.PSUM, dtype=dtype, partitions=pb, free_size=pa)
-            shapes = {"dst": psum, "data": data}
-            tensor_ns += count * busy_ns(target, "nc_transpose", "tensor", shapes)
-            share = _share(items, b, pb)
-            wide = OperandShape(
-                memory=Memory.PSUM, dtype=dtype, partitions=pb, free_size=pa * share
-            )
-            dst = replace(wide, memory=Memory.SBUF, innermost_stride=stride)
-            copy = busy_ns(target, "tensor_copy", engine, {"dst": dst, "src": wide})
-            evict_ns += count / share * copy
+    for (pa, times_a), (pb, times_b) in itertools.product(blocks_a, blocks_b):
+        count = times_a * times_b * others
+        data = OperandShape(memory=Memory.SBUF, dtype=dtype, partitions=pa, free_size=pb)
+        psum = OperandShape(memory=Memory.PSUM, dtype=dtype, partitions=pb, free_size=pa)
+        shapes = {"dst": psum, "data": data}
+        tensor_ns += count * busy_ns(target, "nc_transpose", "tensor", shapes)
+        share = _share(turn.items, turn.b, pb)
+        wide = replace(psum, free_size=pa * share)
+        dst = replace(wide, memory=Memory.SBUF, innermost_stride=turn.stride)
+        evict_ns += (
+            count / share * busy_ns(target, "tensor_copy", engine, {"dst": dst, "src": wide})
+        )
     return tensor_ns, evict_ns
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -87,7 +88,8 @@ def search(
     return Outcome(
         status=status,
         decisions=_extract(solver, instance, variables) if solved else None,
-        bound=max(0, int(-(-bound // 1))),
+        # The objective is an integer; the bound is one up to the noise of floating point.
+        bound=max(0, math.ceil(bound - 1e-6)),
         deterministic=not stopped,
     )
 
@@ -114,6 +116,7 @@ def _configured(effort: str, seed: int, workers: int) -> cp_model.CpSolver:
     p.subsolvers.extend(["max_lp", "default_lp"])  # pyright: ignore[reportUnknownMemberType]
     p.random_seed = seed
     p.max_deterministic_time = BUDGET[effort]
+    p.catch_sigint_signal = False  # its handler aborts the process outside the main thread
     p.symmetry_level = 0
     p.cp_model_probing_level = 0
     return solver
@@ -130,15 +133,21 @@ def _run(
     Returns the status name and whether the search was stopped from outside.
     """
     status: list[str] = []
-    thread = threading.Thread(
-        target=lambda: status.append(solver.solve(model, recorder).name), daemon=True
-    )
+    done = threading.Event()
+
+    def work() -> None:
+        try:
+            status.append(solver.solve(model, recorder).name)
+        finally:
+            done.set()
+
     end = time.monotonic() + wall_limit_s
     stopped = False
-    thread.start()
-    while thread.is_alive():
+    threading.Thread(target=work, daemon=True).start()
+    while not done.is_set():
         try:
-            thread.join(0.1)
+            # An event: an interrupted Thread.join would take the thread for finished.
+            done.wait(0.1)
         except KeyboardInterrupt:
             stopped = True
             solver.stop_search()

@@ -30,6 +30,7 @@ from nkigen_cp.solver.plan import (
     PlanData,
     Step,
 )
+from nkigen_cp.solver.resume import decisions_of
 from nkigen_cp.solver.search import Outcome, Progress, ProgressFn, search
 from nkigen_cp.targets.target import Target
 
@@ -57,28 +58,33 @@ def solve_graph(
     Raises:
         Infeasible: nothing fits; the message names the tensors that are too large together.
     """
-    del hint
-    program = factored(graph, options)
-    instance = build_instance(program, target)
+    instance = build_instance(factored(graph, options), target)
     first = greedy(instance)
-    valid = _fits(instance, first)
-    if on_progress is not None and valid:
-        objective = scaled_objective(busy_of(instance, first)) / SERIAL_SHARE
+    told = None if hint is None else decisions_of(instance, hint)
+    starts = [d for d in (told, first) if d is not None and _fits(instance, d)]
+    start = min(starts, key=lambda d: _objective(instance, d), default=None)
+    if on_progress is not None and start is not None:
+        objective = _objective(instance, start) / SERIAL_SHARE
         on_progress(Progress(objective_ns=objective, bound_ns=None, gap=None, wall_s=0.0))
     outcome = search(
         instance,
-        first,
+        start,
         effort=options.effort,
         seed=options.seed,
         workers=options.workers,
         on_progress=on_progress,
     )
-    decisions = outcome.decisions or (first if valid else None)
-    if decisions is None:
+    found = [d for d in (outcome.decisions, start) if d is not None]
+    if not found:
         raise Infeasible(describe_overflow(instance, first))
+    decisions = min(found, key=lambda d: _objective(instance, d))
     data = _plan(graph, instance, decisions, outcome, options)
     check_plan(instance.program, data, target)
     return data
+
+
+def _objective(instance: Instance, decisions: Decisions) -> int:
+    return scaled_objective(busy_of(instance, decisions))
 
 
 def _fits(instance: Instance, decisions: Decisions) -> bool:

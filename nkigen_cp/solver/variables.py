@@ -64,8 +64,11 @@ def create_variables(model: cp_model.CpModel, instance: Instance) -> Variables:
 
 
 def may_visit(choice: Choice) -> bool:
-    """Loading anew for every use can only help a tensor used at several places."""
-    return len(choice.consumers) > 1 and (choice.in_hbm or bool(choice.spills))
+    """Whether loading a copy for one use only can save space.
+
+    It can for an input used at several places, and for whatever was spilled until then.
+    """
+    return bool(choice.spills) or (choice.in_hbm and len(choice.consumers) > 1)
 
 
 def loadable(choice: Choice) -> list[Layout]:

@@ -1,7 +1,7 @@
 """Emitted sources under ``../shared/nkicheck``, where that folder lies beside the repository.
 
-The checker brings modules named ``nki``, so it runs in a process of its own (``judge_worker``), many
-kernels at once.
+The checker brings modules named ``nki``, so it runs in a process of its own, ``judge_worker``, for
+many kernels at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def check_emitted(folder: Path, programs: Sequence[Done]) -> None:
 
     Does nothing without the checker, which a user's checkout does not have.
     """
-    compiled = {f"seed_{d.program.seed}": d for d in programs if d.kernel is not None}
+    compiled = {f"kernel_{k}": d for k, d in enumerate(programs) if d.kernel is not None}
     if not compiled or not (CHECKER / "run.py").exists():
         return
     for name, done in compiled.items():
@@ -43,7 +43,7 @@ def _write_case(folder: Path, name: str, done: Done) -> None:
     assert done.kernel is not None
     (folder / f"{name}.py").write_text(cp.emit_nki(done.kernel))
     inputs = [*done.program.arrays, *done.kernel.bound_inputs.values()]
-    sides = [[np.reshape(a, np.shape(a) or (1,)) for a in side] for side in (inputs, done.outputs)]
+    sides = [[np.reshape(a, a.shape or (1,)) for a in side] for side in (inputs, done.outputs)]
     (folder / f"{name}.pickle").write_bytes(pickle.dumps(sides))
 
 

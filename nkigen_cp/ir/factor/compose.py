@@ -187,7 +187,7 @@ def _ordered(ops: dict[str, FactorOp]) -> dict[str, FactorOp]:
     writers: dict[str, list[str]] = {}
     for op in ops.values():
         writers.setdefault(op.output.tensor, []).append(op.name)
-    waits = networkx.DiGraph()
+    waits: networkx.DiGraph[str] = networkx.DiGraph()
     waits.add_nodes_from(ops)
     for op in ops.values():
         waits.add_edges_from((w, op.name) for a in op.accesses for w in writers.get(a.tensor, ()))

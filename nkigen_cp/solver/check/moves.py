@@ -10,14 +10,13 @@ import numpy as np
 
 from nkigen_cp.ir.dtypes import FLOAT32
 from nkigen_cp.solver.check.facts import EVICTORS, Facts
-from nkigen_cp.solver.check.geometry import demanded, shape_of
+from nkigen_cp.solver.check.geometry import shape_of
 from nkigen_cp.solver.plan import (
     Form,
     Generate,
     Layout,
     Load,
     Replicate,
-    Run,
     Step,
     Store,
     Transpose,
@@ -55,22 +54,6 @@ def _store(facts: Facts, step: Step) -> Iterator[str]:
         return
     if layout.replicas > 1:
         yield "stores from replicas"
-    tensor = facts.held(source.name)
-    digit = {
-        f.name: i.digit for f, i in zip(tensor.factors, spec.source.index, strict=True) if i.digit
-    }
-    if not set(layout.partition) <= set(digit):
-        yield f"reads one position of what lies on the partitions as {layout}"
-    elif layout.partition:
-        inner = math.prod(tensor.factor(f).size for f in layout.partition[1:])
-        run = Run(
-            digits=tuple(digit[f] for f in layout.partition),
-            block=layout.block,
-            partitions=layout.block * inner,
-        )
-        wanted = demanded(tensor, spec.source, run)
-        if isinstance(wanted, str):
-            yield f"reads {tensor.name!r} as {layout}: {wanted}"
 
 
 def _transpose(facts: Facts, step: Step) -> Iterator[str]:

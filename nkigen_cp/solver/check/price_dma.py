@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from nkigen_cp.ir.dtypes import DType
 from nkigen_cp.ir.factor.program import FactorOp, FactorTensor
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
@@ -65,15 +67,32 @@ def store(facts: Facts, step: Step) -> Priced:
     shape = shape_of(tensor, form.layout)
     row = _stored_row(facts, spec, [digit[n] for n in shape.free])
     elements = math.prod(spec.digits[d] for n in shape.free if (d := digit[n]) is not None)
-    outer = digit[form.layout.partition[0]] if form.layout.partition else None
-    if outer is None:
-        yield "dma", _dma_ns(facts, tensor.dtype, 1, elements, row)
-        return
-    size = spec.digits[outer]
-    for rows, chunks in blocks(size, form.layout.block):
-        together = chunks if size % form.layout.block == 0 else 1
-        one = _dma_ns(facts, tensor.dtype, rows * shape.inner, together * elements, row)
-        yield "dma", chunks // together * one
+    for rows, chunks, times in _partition_pieces(tensor, form.layout, spec):
+        yield "dma", times * _dma_ns(facts, tensor.dtype, rows, chunks * elements, row)
+
+
+def _partition_pieces(
+    tensor: FactorTensor, layout: Layout, spec: Store
+) -> list[tuple[int, int, int]]:
+    """(partitions, chunks, times) of the DMAs: neighbouring partitions of a chunk go together.
+
+    If every chunk is read whole, all chunks go together too.
+    """
+    if not layout.partition:
+        return [(1, 1, 1)]
+    shape = shape_of(tensor, layout)
+    index = dict(zip((f.name for f in tensor.factors), spec.source.index, strict=True))
+    where = np.zeros(1, np.int64)
+    for name in layout.partition:
+        at, size = index[name], next(f.size for f in tensor.factors if f.name == name)
+        steps = np.arange(spec.digits[at.digit] if at.digit is not None else 1)
+        where = np.ravel(where[:, None] * size + (at.offset + at.step * steps))
+    full = shape.partitions
+    runs = np.split(where, np.flatnonzero((np.diff(where) != 1) | (where[1:] % full == 0)) + 1)
+    sizes = [len(r) for r in runs]
+    if len(sizes) > 1 and set(sizes) == {full}:
+        return [(full, len(sizes), 1)]
+    return [(n, 1, sizes.count(n)) for n in dict.fromkeys(sizes)]
 
 
 def reinterpret(facts: Facts, step: Step) -> Priced:

@@ -58,15 +58,16 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
     input_layernorm_weight_all = nl.ndarray((128, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
                                             name="input_layernorm_weight_all")
     # ones
-    ones_bfloat16 = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="ones_bfloat16")
-    nisa.memset(dst=ones_bfloat16, value=1.0, engine=nisa.engine.gpsimd)
+    input_layernorm_weight_ones = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                             name="input_layernorm_weight_ones")
+
+    # replicate input_layernorm_weight
+    nisa.memset(dst=input_layernorm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
     for i_d0 in range(2):
         # replicated over the partitions
         input_layernorm_weight_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
                                                name=f"input_layernorm_weight_ps_i_d0{i_d0}")
-
-        # replicate input_layernorm_weight
-        nisa.nc_matmul(dst=input_layernorm_weight_ps, stationary=ones_bfloat16,
+        nisa.nc_matmul(dst=input_layernorm_weight_ps, stationary=input_layernorm_weight_ones,
                        moving=input_layernorm_weight_row[0:1, 512 * i_d0:512 * i_d0 + 512],
                        accumulate=False)
         nisa.tensor_copy(dst=input_layernorm_weight_all[0:128, 512 * i_d0:512 * i_d0 + 512],
@@ -173,12 +174,16 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
     # replicated on all partitions; free: d0
     q_norm_weight_all = nl.ndarray((128, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                    name="q_norm_weight_all")
+    # ones
+    q_norm_weight_ones = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="q_norm_weight_ones")
+
+    # replicate q_norm_weight
+    nisa.memset(dst=q_norm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
     # replicated over the partitions
     q_norm_weight_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
                                   name="q_norm_weight_ps")
-
-    # replicate q_norm_weight
-    nisa.nc_matmul(dst=q_norm_weight_ps, stationary=ones_bfloat16, moving=q_norm_weight_row,
+    nisa.nc_matmul(dst=q_norm_weight_ps, stationary=q_norm_weight_ones, moving=q_norm_weight_row,
                    accumulate=False)
     nisa.tensor_copy(dst=q_norm_weight_all, src=q_norm_weight_ps, engine=nisa.engine.scalar)
     # partition: d1; free: d2.0, d2.1, d3
@@ -214,12 +219,16 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
     # replicated on all partitions; free: d0
     k_norm_weight_all = nl.ndarray((128, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                    name="k_norm_weight_all")
+    # ones
+    k_norm_weight_ones = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="k_norm_weight_ones")
+
+    # replicate k_norm_weight
+    nisa.memset(dst=k_norm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
     # replicated over the partitions
     k_norm_weight_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
                                   name="k_norm_weight_ps")
-
-    # replicate k_norm_weight
-    nisa.nc_matmul(dst=k_norm_weight_ps, stationary=ones_bfloat16, moving=k_norm_weight_row,
+    nisa.nc_matmul(dst=k_norm_weight_ps, stationary=k_norm_weight_ones, moving=k_norm_weight_row,
                    accumulate=False)
     nisa.tensor_copy(dst=k_norm_weight_all, src=k_norm_weight_ps, engine=nisa.engine.scalar)
     # partition: d1; free: d2, d3

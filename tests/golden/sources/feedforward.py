@@ -133,15 +133,15 @@ def feedforward(x, gate_up_weight, down_weight, gate_up_bias, down_bias):
     # replicated on all partitions; free: d0
     down_bias_all = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_all")
     # ones
-    ones_float32 = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="ones_float32")
-    nisa.memset(dst=ones_float32, value=1.0, engine=nisa.engine.gpsimd)
+    down_bias_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_ones")
+
+    # replicate down_bias
+    nisa.memset(dst=down_bias_ones, value=1.0, engine=nisa.engine.gpsimd)
     for i_d0 in range(2):
         # replicated over the partitions
         down_bias_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
                                   name=f"down_bias_ps_i_d0{i_d0}")
-
-        # replicate down_bias
-        nisa.nc_matmul(dst=down_bias_ps, stationary=ones_float32,
+        nisa.nc_matmul(dst=down_bias_ps, stationary=down_bias_ones,
                        moving=down_bias_row[0:1, 512 * i_d0:512 * i_d0 + 512], accumulate=False)
         nisa.tensor_copy(dst=down_bias_all[0:128, 512 * i_d0:512 * i_d0 + 512], src=down_bias_ps,
                          engine=nisa.engine.scalar)

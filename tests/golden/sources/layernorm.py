@@ -51,11 +51,6 @@ def layernorm(x, weight, bias):
                                            name="divide_1_reciprocal_by_d1")
     nisa.activation(dst=divide_1_reciprocal_by_d1, op=nl.rsqrt, data=variance_sum_by_d1, bias=1e-06,
                     scale=0.0009765625)
-    # partition: d1; free: d2
-    divide_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf,
-                                name="divide_1_by_d1")
-    nisa.tensor_scalar(dst=divide_1_by_d1, data=centred_by_d1, op0=nl.multiply,
-                       operand0=divide_1_reciprocal_by_d1, engine=nisa.engine.vector)
     # one partition; free: d0
     weight_row = nl.ndarray((1, 1024), dtype=nl.float32, buffer=nl.sbuf, name="weight_row")
 
@@ -63,24 +58,24 @@ def layernorm(x, weight, bias):
     nisa.dma_copy(dst=weight_row, src=weight)
     # replicated on all partitions; free: d0
     weight_all = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="weight_all")
-    # ones
-    ones_float32 = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="ones_float32")
-    nisa.memset(dst=ones_float32, value=1.0, engine=nisa.engine.gpsimd)
+    weight_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="weight_ones")  # ones
+
+    # replicate weight
+    nisa.memset(dst=weight_ones, value=1.0, engine=nisa.engine.gpsimd)
     for i_d0 in range(2):
         # replicated over the partitions
         weight_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
                                name=f"weight_ps_i_d0{i_d0}")
-
-        # replicate weight
-        nisa.nc_matmul(dst=weight_ps, stationary=ones_float32,
+        nisa.nc_matmul(dst=weight_ps, stationary=weight_ones,
                        moving=weight_row[0:1, 512 * i_d0:512 * i_d0 + 512], accumulate=False)
         nisa.tensor_copy(dst=weight_all[0:128, 512 * i_d0:512 * i_d0 + 512], src=weight_ps,
                          engine=nisa.engine.scalar)
     # partition: d1; free: d2
     multiply_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf,
                                   name="multiply_1_by_d1")
-    nisa.tensor_tensor(dst=multiply_1_by_d1, data1=weight_all, data2=divide_1_by_d1, op=nl.multiply,
-                       engine=nisa.engine.gpsimd)
+    nisa.scalar_tensor_tensor(dst=multiply_1_by_d1, data=centred_by_d1, op0=nl.multiply,
+                              operand0=divide_1_reciprocal_by_d1, op1=nl.multiply,
+                              operand1=weight_all)
     # one partition; free: d0
     bias_row = nl.ndarray((1, 1024), dtype=nl.float32, buffer=nl.sbuf, name="bias_row")
 
@@ -88,13 +83,15 @@ def layernorm(x, weight, bias):
     nisa.dma_copy(dst=bias_row, src=bias)
     # replicated on all partitions; free: d0
     bias_all = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="bias_all")
+    bias_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="bias_ones")  # ones
+
+    # replicate bias
+    nisa.memset(dst=bias_ones, value=1.0, engine=nisa.engine.gpsimd)
     for i_d0_2 in range(2):
         # replicated over the partitions
         bias_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
                              name=f"bias_ps_i_d0_2{i_d0_2}")
-
-        # replicate bias
-        nisa.nc_matmul(dst=bias_ps, stationary=ones_float32,
+        nisa.nc_matmul(dst=bias_ps, stationary=bias_ones,
                        moving=bias_row[0:1, 512 * i_d0_2:512 * i_d0_2 + 512], accumulate=False)
         nisa.tensor_copy(dst=bias_all[0:128, 512 * i_d0_2:512 * i_d0_2 + 512], src=bias_ps,
                          engine=nisa.engine.scalar)

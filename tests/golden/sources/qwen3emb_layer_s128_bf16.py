@@ -67,15 +67,16 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     input_layernorm_weight_all = nl.ndarray((128, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
                                             name="input_layernorm_weight_all")
     # ones
-    ones_bfloat16 = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="ones_bfloat16")
-    nisa.memset(dst=ones_bfloat16, value=1.0, engine=nisa.engine.gpsimd)
+    input_layernorm_weight_ones = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                             name="input_layernorm_weight_ones")
+
+    # replicate input_layernorm_weight
+    nisa.memset(dst=input_layernorm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
     for i_d0 in range(2):
         # replicated over the partitions
         input_layernorm_weight_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
                                                name=f"input_layernorm_weight_ps_i_d0{i_d0}")
-
-        # replicate input_layernorm_weight
-        nisa.nc_matmul(dst=input_layernorm_weight_ps, stationary=ones_bfloat16,
+        nisa.nc_matmul(dst=input_layernorm_weight_ps, stationary=input_layernorm_weight_ones,
                        moving=input_layernorm_weight_row[0:1, 512 * i_d0:512 * i_d0 + 512],
                        accumulate=False)
         nisa.tensor_copy(dst=input_layernorm_weight_all[0:128, 512 * i_d0:512 * i_d0 + 512],
@@ -190,12 +191,16 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # replicated on all partitions; free: d0
     q_norm_weight_all = nl.ndarray((128, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                    name="q_norm_weight_all")
+    # ones
+    q_norm_weight_ones = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="q_norm_weight_ones")
+
+    # replicate q_norm_weight
+    nisa.memset(dst=q_norm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
     # replicated over the partitions
     q_norm_weight_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
                                   name="q_norm_weight_ps")
-
-    # replicate q_norm_weight
-    nisa.nc_matmul(dst=q_norm_weight_ps, stationary=ones_bfloat16, moving=q_norm_weight_row,
+    nisa.nc_matmul(dst=q_norm_weight_ps, stationary=q_norm_weight_ones, moving=q_norm_weight_row,
                    accumulate=False)
     nisa.tensor_copy(dst=q_norm_weight_all, src=q_norm_weight_ps, engine=nisa.engine.scalar)
     # partition: d1; free: d2.0, d2.1, d3
@@ -233,12 +238,16 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # replicated on all partitions; free: d0
     k_norm_weight_all = nl.ndarray((128, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                    name="k_norm_weight_all")
+    # ones
+    k_norm_weight_ones = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="k_norm_weight_ones")
+
+    # replicate k_norm_weight
+    nisa.memset(dst=k_norm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
     # replicated over the partitions
     k_norm_weight_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
                                   name="k_norm_weight_ps")
-
-    # replicate k_norm_weight
-    nisa.nc_matmul(dst=k_norm_weight_ps, stationary=ones_bfloat16, moving=k_norm_weight_row,
+    nisa.nc_matmul(dst=k_norm_weight_ps, stationary=k_norm_weight_ones, moving=k_norm_weight_row,
                    accumulate=False)
     nisa.tensor_copy(dst=k_norm_weight_all, src=k_norm_weight_ps, engine=nisa.engine.scalar)
     # partition: d1; free: d2, d3
@@ -519,14 +528,19 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # replicated on all partitions; free: d0
     post_attention_layernorm_weight_all = nl.ndarray((128, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
                                                      name="post_attention_layernorm_weight_all")
+    # ones
+    post_attention_layernorm_weight_ones = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                                      name="post_attention_layernorm_weight_ones")
+
+    # replicate post_attention_layernorm_weight
+    nisa.memset(dst=post_attention_layernorm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
     for i_d0_2 in range(2):
         # replicated over the partitions
         post_attention_layernorm_weight_ps = nl.ndarray((128, 512), dtype=nl.float32,
                                                         buffer=nl.psum,
                                                         name=f"post_attention_layernorm_weight_ps_i_d0_2{i_d0_2}")
-
-        # replicate post_attention_layernorm_weight
-        nisa.nc_matmul(dst=post_attention_layernorm_weight_ps, stationary=ones_bfloat16,
+        nisa.nc_matmul(dst=post_attention_layernorm_weight_ps,
+                       stationary=post_attention_layernorm_weight_ones,
                        moving=post_attention_layernorm_weight_row[0:1, 512 * i_d0_2:512 * i_d0_2 + 512],
                        accumulate=False)
         nisa.tensor_copy(dst=post_attention_layernorm_weight_all[0:128, 512 * i_d0_2:512 * i_d0_2 + 512],
@@ -562,13 +576,17 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # replicated on all partitions; free: d0
     gate_up_bias_0_all = nl.ndarray((128, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="gate_up_bias_0_all")
+    # ones
+    gate_up_bias_0_ones = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                     name="gate_up_bias_0_ones")
+
+    # replicate gate_up_bias.0
+    nisa.memset(dst=gate_up_bias_0_ones, value=1.0, engine=nisa.engine.gpsimd)
     for i_d0_3 in range(6):
         # replicated over the partitions
         gate_up_bias_0_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
                                        name=f"gate_up_bias_0_ps_i_d0_3{i_d0_3}")
-
-        # replicate gate_up_bias.0
-        nisa.nc_matmul(dst=gate_up_bias_0_ps, stationary=ones_bfloat16,
+        nisa.nc_matmul(dst=gate_up_bias_0_ps, stationary=gate_up_bias_0_ones,
                        moving=gate_up_bias_0_row[0:1, 512 * i_d0_3:512 * i_d0_3 + 512],
                        accumulate=False)
         nisa.tensor_copy(dst=gate_up_bias_0_all[0:128, 512 * i_d0_3:512 * i_d0_3 + 512],
@@ -604,13 +622,17 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # replicated on all partitions; free: d0
     gate_up_bias_1_all = nl.ndarray((128, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="gate_up_bias_1_all")
+    # ones
+    gate_up_bias_1_ones = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                     name="gate_up_bias_1_ones")
+
+    # replicate gate_up_bias.1
+    nisa.memset(dst=gate_up_bias_1_ones, value=1.0, engine=nisa.engine.gpsimd)
     for i_d0_4 in range(6):
         # replicated over the partitions
         gate_up_bias_1_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
                                        name=f"gate_up_bias_1_ps_i_d0_4{i_d0_4}")
-
-        # replicate gate_up_bias.1
-        nisa.nc_matmul(dst=gate_up_bias_1_ps, stationary=ones_bfloat16,
+        nisa.nc_matmul(dst=gate_up_bias_1_ps, stationary=gate_up_bias_1_ones,
                        moving=gate_up_bias_1_row[0:1, 512 * i_d0_4:512 * i_d0_4 + 512],
                        accumulate=False)
         nisa.tensor_copy(dst=gate_up_bias_1_all[0:128, 512 * i_d0_4:512 * i_d0_4 + 512],
@@ -667,13 +689,16 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     nisa.dma_copy(dst=down_bias_row, src=down_bias)
     # replicated on all partitions; free: d0
     down_bias_all = nl.ndarray((128, 1024), dtype=nl.bfloat16, buffer=nl.sbuf, name="down_bias_all")
+    # ones
+    down_bias_ones = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="down_bias_ones")
+
+    # replicate down_bias
+    nisa.memset(dst=down_bias_ones, value=1.0, engine=nisa.engine.gpsimd)
     for i_d0_5 in range(2):
         # replicated over the partitions
         down_bias_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
                                   name=f"down_bias_ps_i_d0_5{i_d0_5}")
-
-        # replicate down_bias
-        nisa.nc_matmul(dst=down_bias_ps, stationary=ones_bfloat16,
+        nisa.nc_matmul(dst=down_bias_ps, stationary=down_bias_ones,
                        moving=down_bias_row[0:1, 512 * i_d0_5:512 * i_d0_5 + 512], accumulate=False)
         nisa.tensor_copy(dst=down_bias_all[0:128, 512 * i_d0_5:512 * i_d0_5 + 512],
                          src=down_bias_ps, engine=nisa.engine.scalar)

@@ -185,14 +185,15 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     q_norm_weight_all = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.sbuf,
                                    name="q_norm_weight_all")
     # ones
-    ones_float32 = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="ones_float32")
-    nisa.memset(dst=ones_float32, value=1.0, engine=nisa.engine.gpsimd)
+    q_norm_weight_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                    name="q_norm_weight_ones")
+
+    # replicate q_norm_weight
+    nisa.memset(dst=q_norm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
     # replicated over the partitions
     q_norm_weight_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
                                   name="q_norm_weight_ps")
-
-    # replicate q_norm_weight
-    nisa.nc_matmul(dst=q_norm_weight_ps, stationary=ones_float32, moving=q_norm_weight_row,
+    nisa.nc_matmul(dst=q_norm_weight_ps, stationary=q_norm_weight_ones, moving=q_norm_weight_row,
                    accumulate=False)
     nisa.tensor_copy(dst=q_norm_weight_all, src=q_norm_weight_ps, engine=nisa.engine.scalar)
     # partition: d1; free: d2.0, d2.1, d3
@@ -230,12 +231,16 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # replicated on all partitions; free: d0
     k_norm_weight_all = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.sbuf,
                                    name="k_norm_weight_all")
+    # ones
+    k_norm_weight_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                    name="k_norm_weight_ones")
+
+    # replicate k_norm_weight
+    nisa.memset(dst=k_norm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
     # replicated over the partitions
     k_norm_weight_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
                                   name="k_norm_weight_ps")
-
-    # replicate k_norm_weight
-    nisa.nc_matmul(dst=k_norm_weight_ps, stationary=ones_float32, moving=k_norm_weight_row,
+    nisa.nc_matmul(dst=k_norm_weight_ps, stationary=k_norm_weight_ones, moving=k_norm_weight_row,
                    accumulate=False)
     nisa.tensor_copy(dst=k_norm_weight_all, src=k_norm_weight_ps, engine=nisa.engine.scalar)
     # partition: d1; free: d2, d3
@@ -633,13 +638,16 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     nisa.dma_copy(dst=down_bias_row, src=down_bias)
     # replicated on all partitions; free: d0
     down_bias_all = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_all")
+    # ones
+    down_bias_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_ones")
+
+    # replicate down_bias
+    nisa.memset(dst=down_bias_ones, value=1.0, engine=nisa.engine.gpsimd)
     for i_d0 in range(2):
         # replicated over the partitions
         down_bias_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
                                   name=f"down_bias_ps_i_d0{i_d0}")
-
-        # replicate down_bias
-        nisa.nc_matmul(dst=down_bias_ps, stationary=ones_float32,
+        nisa.nc_matmul(dst=down_bias_ps, stationary=down_bias_ones,
                        moving=down_bias_row[0:1, 512 * i_d0:512 * i_d0 + 512], accumulate=False)
         nisa.tensor_copy(dst=down_bias_all[0:128, 512 * i_d0:512 * i_d0 + 512], src=down_bias_ps,
                          engine=nisa.engine.scalar)

@@ -46,16 +46,15 @@ def rmsnorm(x, weight):
     nisa.dma_copy(dst=weight_row, src=weight)
     # replicated on all partitions; free: d0
     weight_all = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="weight_all")
-    # ones
-    ones_float32 = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="ones_float32")
-    nisa.memset(dst=ones_float32, value=1.0, engine=nisa.engine.gpsimd)
+    weight_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="weight_ones")  # ones
+
+    # replicate weight
+    nisa.memset(dst=weight_ones, value=1.0, engine=nisa.engine.gpsimd)
     for i_d0 in range(2):
         # replicated over the partitions
         weight_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
                                name=f"weight_ps_i_d0{i_d0}")
-
-        # replicate weight
-        nisa.nc_matmul(dst=weight_ps, stationary=ones_float32,
+        nisa.nc_matmul(dst=weight_ps, stationary=weight_ones,
                        moving=weight_row[0:1, 512 * i_d0:512 * i_d0 + 512], accumulate=False)
         nisa.tensor_copy(dst=weight_all[0:128, 512 * i_d0:512 * i_d0 + 512], src=weight_ps,
                          engine=nisa.engine.scalar)
