@@ -67,8 +67,8 @@ def _store_boxes(b: Builder, source: Placement, target: Placement, spec: Store) 
     digit = {f.name: i.digit for f, i in zip(tensor.factors, spec.source.index, strict=True)}
     apart = (*window.walked, *window.run.digits)
     free = [d for f in geometry(tensor, layout).free if (d := digit[f.name]) is not None]
-    free += [d for d in spec.target.digits if d not in free and d not in apart]
-    box = Box(run=window.run, ranges=ranges, order=(CHUNK, *free))
+    repeated = [d for d in spec.target.digits if d not in free and d not in apart]
+    box = Box(run=window.run, ranges=ranges, order=(*repeated, CHUNK, *free))
     size = spec.digits[window.run.digits[0]] if window.run.digits else 1
     row = _row(target, spec.target, box)
     blocks = _Blocks(b, box, size, window.run.block, window.offset, row)

@@ -20,7 +20,16 @@ class _Assembly:
     forms: dict[str, Form] = field(default_factory=dict[str, Form])
 
     def form(self, tensor: str, layout: Layout | None, suffix: str = "") -> str:
-        name = f"{tensor}@{'hbm' if layout is None else layout}{suffix}"
+        name = f"{tensor}@{self._home(tensor) if layout is None else layout}{suffix}"
+        return self.named(name, tensor, layout)
+
+    def _home(self, tensor: str) -> str:
+        """A spilled output gets a scratch of its own; its output buffer is written once."""
+        spilled = self.decisions.spilled.get(tensor, ())
+        return "spill" if spilled and tensor in self.instance.program.outputs else "hbm"
+
+    def named(self, name: str, tensor: str, layout: Layout | None) -> str:
+        """The form of that name, born at the next step if it is new."""
         if name not in self.forms:
             size = 0 if layout is None else self.instance.choices[tensor].sizes[layout]
             self.forms[name] = Form(
@@ -64,7 +73,7 @@ def _execute(a: _Assembly, op: str, candidate: Candidate) -> None:
     writes = [Use(slot=m.slot, form=a.form(m.tensor, m.layout)) for m in candidate.makes]
     if isinstance(candidate.spec, Store):
         name = f"{candidate.spec.target.tensor}@hbm"
-        a.form(candidate.spec.target.tensor, None)
+        a.named(name, candidate.spec.target.tensor, None)
         writes.append(Use(slot="dst", form=name))
     a.step(
         Step(

@@ -32,7 +32,7 @@ class Sides:
     moving: Access
     m: tuple[str, ...]  # digits of the stationary operand alone, in output order
     n: tuple[str, ...]  # digits of the moving operand alone, in output order
-    k: tuple[str, ...]  # contracted digits, in the stationary tensor's order
+    k: tuple[str, ...]  # contracted digits: in the stationary tensor's order, then any others
 
 
 def contract_candidates(context: Context, op: FactorOp) -> list[Candidate]:
@@ -65,13 +65,14 @@ def _sides(op: FactorOp, stationary: str) -> Sides:
     lhs, rhs = op.accesses
     a, b = (lhs, rhs) if stationary == "lhs" else (rhs, lhs)
     out = op.output.digits
-    reduced = {d.name for d in op.digits if d.reduced}
+    reduced = [d.name for d in op.digits if d.reduced]
+    held = [d for d in a.digits if d in reduced]
     return Sides(
         stationary=a,
         moving=b,
         m=tuple(d for d in out if d in a.digits and d not in b.digits),
         n=tuple(d for d in out if d in b.digits and d not in a.digits),
-        k=tuple(d for d in a.digits if d in reduced),
+        k=(*held, *(d for d in reduced if d not in held)),
     )
 
 

@@ -17,12 +17,12 @@ from nkigen_cp.solver.moves import (
     identity_store,
     load_moves,
     replicate_moves,
-    store_busy_ns,
     transpose_moves,
 )
 from nkigen_cp.solver.order import execution_order
 from nkigen_cp.solver.plan import Generate
 from nkigen_cp.solver.plan.layout import Layout, partition_bytes
+from nkigen_cp.solver.store_cost import store_busy_ns
 from nkigen_cp.solver.stores import (
     natural_layouts,
     reinterpret_candidate,
@@ -41,7 +41,7 @@ class Choice:
 
     ``makers`` and ``readers`` list the candidates that write it by (layout, producer) and read it
     by (layout, last op), ``arrivals`` the moves into a layout; ``first`` and ``last`` are the steps
-    between which it may be alive.
+    between which it may be alive, ``settled`` the last one that may still write it.
     """
 
     tensor: FactorTensor
@@ -56,6 +56,7 @@ class Choice:
     makers: Mapping[Place, tuple[int, ...]]
     readers: Mapping[Place, tuple[int, ...]]
     first: int
+    settled: int
     last: int
 
 
@@ -146,10 +147,11 @@ def _universe(program: Program, candidates: list[Candidate]) -> dict[str, list[L
 
 @dataclass(slots=True)
 class _Uses:
-    """Candidates that write and read one tensor, by place."""
+    """Candidates that write and read one tensor, by place; last ops of those that write it."""
 
     makers: dict[Place, list[int]] = field(default_factory=dict[Place, list[int]])
     readers: dict[Place, list[int]] = field(default_factory=dict[Place, list[int]])
+    roots: dict[str, None] = field(default_factory=dict[str, None])
 
 
 def _uses(program: Program, candidates: tuple[Candidate, ...]) -> dict[str, _Uses]:
@@ -160,7 +162,8 @@ def _uses(program: Program, candidates: tuple[Candidate, ...]) -> dict[str, _Use
             found = uses.setdefault(need[0], _Uses()).readers
             found.setdefault((need[1], c.ops[-1]), []).append(i)
         for make in c.makes:
-            found = uses.setdefault(make.tensor, _Uses()).makers
+            uses.setdefault(make.tensor, _Uses()).roots[c.ops[-1]] = None
+            found = uses[make.tensor].makers
             for op in c.ops:
                 if op in producers[make.tensor]:
                     found.setdefault((make.layout, op), []).append(i)
@@ -200,7 +203,7 @@ def _choice(
     if not in_hbm and tensor.name not in generated:
         store = identity_store(tensor, "")
         spills = {
-            x: round(store_busy_ns(context.target, tensor, x, store))
+            x: round(store_busy_ns(context.target, tensor, tensor, x, store))
             for x in dict.fromkeys(made)
             if x.replicas == 1
         }
@@ -208,6 +211,7 @@ def _choice(
     consumers = tuple(dict.fromkeys(root for _, root in uses.readers))
     writing = [positions[p] for p in producers if p in positions]
     reading = [positions[c] for c in consumers]
+    roots = [positions[r] for r in uses.roots]
     return Choice(
         tensor=tensor,
         in_hbm=in_hbm,
@@ -221,6 +225,7 @@ def _choice(
         makers={k: tuple(v) for k, v in uses.makers.items()},
         readers={k: tuple(v) for k, v in uses.readers.items()},
         first=min(writing or reading),
+        settled=max([*writing, *roots]) if writing else min(reading),
         last=max([*reading, *writing]),
     )
 

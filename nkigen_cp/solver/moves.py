@@ -11,10 +11,10 @@ from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
-from nkigen_cp.solver.boxes import Span, spans
+from nkigen_cp.solver.boxes import spans
 from nkigen_cp.solver.candidates import Context, Move, rounded
 from nkigen_cp.solver.plan import Generate, Load, Replicate, Store, Tiled, Transpose
-from nkigen_cp.solver.plan.layout import Geometry, Layout, geometry, partition_window
+from nkigen_cp.solver.plan.layout import Geometry, Layout, geometry
 from nkigen_cp.targets.target import Target
 
 
@@ -91,51 +91,6 @@ def load_moves(context: Context, tensor: FactorTensor, layout: Layout) -> list[M
             busy_ns=rounded({"dma": busy}),
         )
     ]
-
-
-def store_busy_ns(
-    target: Target,
-    tensor: FactorTensor,
-    layout: Layout,
-    spec: Store,
-    into: FactorTensor | None = None,
-) -> float:
-    """DMA time to write a form through index maps into HBM: its own home, or ``into`` another."""
-    row = _store_row(tensor, into or tensor, layout, spec)
-    window = partition_window(tensor, layout, spec.source, spec.digits)
-    run, walks = window.run, math.prod(spec.digits[d] for d in window.walked)
-    elements = math.prod(spec.digits.values()) // walks
-    if not run.digits:
-        return walks * _dma_ns(target, tensor.dtype, 1, elements, row)
-    size, inner = spec.digits[run.digits[0]], run.partitions // run.block
-    elements //= size * inner
-    head = min(-window.offset % run.block, size)
-    found = [Span(extent=head, times=1)] if head else []
-    total = 0.0
-    for span in (*found, *spans(size - head, run.block)):
-        chunks = span.times if not found and size % run.block == 0 else 1
-        one = _dma_ns(target, tensor.dtype, span.extent * inner, chunks * elements, row)
-        total += span.times // chunks * one
-    return walks * total
-
-
-def _store_row(tensor: FactorTensor, into: FactorTensor, layout: Layout, spec: Store) -> int:
-    """Elements contiguous in the partition's free dim and in the HBM target."""
-    free = [f.name for f in geometry(tensor, layout).free]
-    names = {
-        i.digit: f.name
-        for f, i in zip(tensor.factors, spec.source.index, strict=True)
-        if i.digit and i.step == 1
-    }
-    row = 1
-    for factor, index in zip(reversed(into.factors), reversed(spec.target.index), strict=True):
-        if index.digit is None or index.step > 1 or not free or names.get(index.digit) != free[-1]:
-            break
-        size = spec.digits[index.digit]
-        row *= size
-        if not size == factor.size == tensor.factor(free.pop()).size:
-            break
-    return row
 
 
 def transpose_moves(
@@ -275,7 +230,7 @@ def replicate_moves(context: Context, tensor: FactorTensor, target: Layout) -> l
                 target=target,
                 spec=Replicate(tensor=tensor.name, tiles=tiles, engine=engine),
                 busy_ns=rounded({"tensor": tensor_ns, engine: evict_ns, "gpsimd": ones_ns}),
-                sbuf_bytes=target.replicas * tensor.dtype.size_bytes,
+                sbuf_bytes=-(-target.replicas * tensor.dtype.size_bytes // 4) * 4,
                 psum_banks=2,
             )
         )

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 
 from nkigen_cp.solver.plan import Form, Step
 
+ALIGNMENT_BYTES = 4
+"""Of SBUF addresses (nl.tile_size.sbuf_min_align)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
@@ -33,7 +36,7 @@ def pack(steps: Sequence[Step], forms: Sequence[Form], capacity: int) -> Packed:
     placed: list[_Placed] = []
     address: dict[str, int] = {}
     items = [(f.partition_bytes, f.first_step, f.last_step, f.name) for f in forms if f.layout]
-    items += [(s.sbuf_bytes, s.group, s.group, "") for s in steps if s.sbuf_bytes]
+    items += [(_aligned(s.sbuf_bytes), s.group, s.group, "") for s in steps if s.sbuf_bytes]
     for size, first, last, name in sorted(items, key=lambda i: (-i[0], i[1], i[3])):
         start = _first_fit(placed, size, first, last)
         if start + size > capacity:
@@ -43,6 +46,10 @@ def pack(steps: Sequence[Step], forms: Sequence[Form], capacity: int) -> Packed:
             address[name] = start
     done = tuple(replace(f, address=address[f.name]) if f.name in address else f for f in forms)
     return Packed(forms=done, peak_bytes=peak)
+
+
+def _aligned(size_bytes: int) -> int:
+    return -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
 
 
 def _first_fit(placed: Sequence[_Placed], size: int, first: int, last: int) -> int:

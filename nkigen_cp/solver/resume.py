@@ -58,10 +58,15 @@ def _candidate(instance: Instance, step: Step) -> int | None:
     for i, c in enumerate(instance.candidates):
         if c.ops[-1] != step.name or c.spec != step.spec:
             continue
-        names = {n.slot: f"{n.tensor}@{'hbm' if n.layout is None else n.layout}" for n in c.needs}
-        if all(layouts[s].split(_VISIT)[0] == n for s, n in names.items()):
+        names = {n.slot: f"{n.tensor}@{n.layout or 'hbm'}" for n in c.needs}
+        if all(_home(layouts[s]) == n for s, n in names.items()):
             return i
     return None
+
+
+def _home(form: str) -> str:
+    """The form's name as a candidate would call it: visits and spills are forms like others."""
+    return form.split(_VISIT, maxsplit=1)[0].replace("@spill", "@hbm")
 
 
 def _move(choice: Choice, step: Step, form: Form, forms: dict[str, Form]) -> int | None:

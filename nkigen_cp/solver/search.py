@@ -18,9 +18,9 @@ from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.variables import Variables, create_variables
 
 BUDGET = {"fast": 1.0, "balanced": 4.0, "max": 60.0}
-"""Deterministic time per effort; one unit took 2.5 to 5 wall seconds on two cores."""
+"""Deterministic time per effort; one unit took 2.5 to 10 wall seconds on two cores."""
 
-WALL_LIMIT_S = {"fast": 20.0, "balanced": 90.0, "max": 900.0}
+WALL_LIMIT_S = {"fast": 60.0, "balanced": 180.0, "max": 1800.0}
 """Safety stop; a plan it cut short says that it is not deterministic."""
 
 

@@ -15,6 +15,7 @@ from nkigen_cp.solver.assemble import assemble
 from nkigen_cp.solver.check import check_plan
 from nkigen_cp.solver.codec import dumps
 from nkigen_cp.solver.decisions import Decisions, busy_of, scaled_objective
+from nkigen_cp.solver.families import memory
 from nkigen_cp.solver.families.engines import SERIAL_SHARE
 from nkigen_cp.solver.files import graph_record
 from nkigen_cp.solver.greedy import greedy
@@ -61,7 +62,7 @@ def solve_graph(
     instance = build_instance(factored(graph, options), target)
     first = greedy(instance)
     told = None if hint is None else decisions_of(instance, hint)
-    starts = [d for d in (told, first) if d is not None and _fits(instance, d)]
+    starts = [d for d in (told, first) if d is not None and memory.fits(instance, d)]
     start = min(starts, key=lambda d: _objective(instance, d), default=None)
     if on_progress is not None and start is not None:
         objective = _objective(instance, start) / SERIAL_SHARE
@@ -75,6 +76,9 @@ def solve_graph(
         on_progress=on_progress,
     )
     found = [d for d in (outcome.decisions, start) if d is not None]
+    if not found and _fits(instance, first):
+        # The model takes lifetimes for longer than they are; the exact ones may still fit.
+        found = [first]
     if not found:
         raise Infeasible(describe_overflow(instance, first))
     decisions = min(found, key=lambda d: _objective(instance, d))

@@ -6,32 +6,38 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nkigen_cp.ir.factor.program import Digit, FactorIndex, FactorOp, FactorTensor, Program
+from nkigen_cp.ir.factor.program import Digit, FactorOp, FactorTensor, Program
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
 from nkigen_cp.ir.tensor.graph import DimIndex, Op, Operand
 from nkigen_cp.solver.boxes import runs
 from nkigen_cp.solver.candidates import Candidate, Context, Need, rounded
-from nkigen_cp.solver.moves import identity_store, store_busy_ns
+from nkigen_cp.solver.moves import identity_store
 from nkigen_cp.solver.plan import Reinterpret, Store
 from nkigen_cp.solver.plan.layout import Layout, geometry
+from nkigen_cp.solver.store_cost import store_busy_ns
 from nkigen_cp.targets.target import Target
 
 
 def split_stores(program: Program) -> tuple[Program, list[Store]]:
     """The program without its output copies, and every store of an output.
 
-    Copies from one home into an output are stores themselves.
+    Copies are stores themselves where they make up an output that nobody reads.
     """
     ops = dict(program.ops)
     stores: list[Store] = []
     moved: set[str] = set()
-    for name, op in program.ops.items():
-        if op.kind == "copy" and op.output.tensor in program.outputs:
+    for out in program.outputs:
+        writers = program.producers(out)
+        if program.consumers(out) or any(o.kind != "copy" for o in writers):
+            continue
+        for op in writers:
             digits = {d.name: d.size for d in op.digits}
-            stores.append(Store(source=op.accesses[0], target=op.output, digits=digits, op=name))
-            moved.add(op.output.tensor)
-            del ops[name]
+            stores.append(
+                Store(source=op.accesses[0], target=op.output, digits=digits, op=op.name)
+            )
+            moved.add(out)
+            del ops[op.name]
     for out in program.outputs:
         opaque = any(o.kind == "reshape" and o.output.tensor == out for o in ops.values())
         if out not in moved and not opaque:
@@ -48,16 +54,11 @@ def store_candidates(context: Context, store: Store, known: Sequence[Layout]) ->
     layouts += [x for x in natural_layouts(tensor, target) if x not in layouts]
     ordered = (_in_target_order(tensor, store, x) for x in layouts if x.replicas == 1)
     layouts += [x for x in dict.fromkeys(ordered) if x not in layouts]
-    found = [
-        _candidate(store, x, store_busy_ns(target, tensor, x, store))
-        for x in layouts
-        if x.replicas == 1
-    ]
+    places: list[Layout | None] = [x for x in layouts if x.replicas == 1]
     if tensor.name in context.in_hbm:
-        row = _hbm_row(tensor, program.tensors[store.target.tensor], store)
-        elements = math.prod(store.digits.values())
-        found.append(_candidate(store, None, _hbm_copy_ns(target, tensor, elements, row)))
-    return found
+        places.append(None)
+    into = program.tensors[store.target.tensor]
+    return [_candidate(store, x, store_busy_ns(target, tensor, into, x, store)) for x in places]
 
 
 def _candidate(store: Store, layout: Layout | None, busy_dma_ns: float) -> Candidate:
@@ -88,31 +89,6 @@ def _in_target_order(tensor: FactorTensor, store: Store, layout: Layout) -> Layo
     order = [n for n in wanted if n in canonical]
     order = [n for n in canonical if n not in order] + order
     return layout if order == canonical else replace(layout, free=tuple(order))
-
-
-def _hbm_row(source: FactorTensor, target: FactorTensor, store: Store) -> int:
-    """Elements contiguous on both HBM sides of a copy."""
-    row = 1
-    sides = zip(
-        _inner_first(source, store.source.index),
-        _inner_first(target, store.target.index),
-        strict=False,
-    )
-    for (f, a), (g, b) in sides:
-        if a.digit is None or a.digit != b.digit or a.step != 1 or b.step != 1:
-            break
-        size = store.digits[a.digit]
-        row *= size
-        if size not in (f, g) or f != g:
-            break
-    return row
-
-
-def _inner_first(
-    tensor: FactorTensor, index: Sequence[FactorIndex]
-) -> list[tuple[int, FactorIndex]]:
-    pairs = zip(tensor.factors, index, strict=True)
-    return [(f.size, i) for f, i in pairs][::-1]
 
 
 def _hbm_copy_ns(target: Target, tensor: FactorTensor, elements: int, row: int) -> float:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 import nkigen_cp as cp
 from nkigen_cp.ir.nki.kernel import Kernel
+from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.simulate.compare import relative_error
 from nkigen_cp.targets import Target
 from tests.fuzz import tally
@@ -23,6 +23,7 @@ NARROW_SLACK = 1.5
 """Allowed multiple of the error that rounding every op to bfloat16 makes."""
 
 NARROW_ULP = 2.0**-8
+"""And one rounding of the largest element, where the reference happens to round none."""
 
 
 class WrongError(AssertionError):
@@ -57,29 +58,27 @@ def run(program: Program) -> Done:
     try:
         plan = cp.solve(graph, target_of(program), effort="fast")
     except cp.Infeasible as error:
-        _explained(program, graph.tensors, str(error))
+        _explained(program, graph, str(error))
         return Done(program=program, tally=Counter({"programs": 1, "infeasible": 1}))
     kernel = cp.lower(plan)
     got = cp.simulate(kernel, *arrays)
     want = cp.interpret(graph, *arrays)
     rounded = cp.interpret(graph, *arrays, precision="graph")
     for name, values in zip(program.returns, zip(got, want, rounded, strict=True), strict=True):
-        _agree(name, program, graph, *values)
+        _agree(name, graph, *values)
     found = tally.features(graph, plan, kernel)
     found["programs"] = 1
     return Done(program=program, tally=found, kernel=kernel, outputs=got)
 
 
-def _explained(program: Program, tensors: Any, message: str) -> None:
+def _explained(program: Program, graph: Graph, message: str) -> None:
     """Only a small SBUF excuses it, and the message must say so and name a tensor."""
-    named = any(f"{name} (" in message for name in tensors)
+    named = any(f"{name} (" in message for name in graph.tensors)
     if program.sbuf_bytes is None or "SBUF" not in message or not named:
         raise WrongError(f"infeasible without a reason: {message}")
 
 
-def _agree(
-    name: str, program: Program, graph: cp.ops.Any, got: Array, want: Array, rounded: Array
-) -> None:
+def _agree(name: str, graph: Graph, got: Array, want: Array, rounded: Array) -> None:
     if got.shape != want.shape or got.dtype != rounded.dtype:
         raise WrongError(f"{name} is {got.dtype} {got.shape}, not {rounded.dtype} {want.shape}")
     error = relative_error(got, want)
@@ -88,7 +87,7 @@ def _agree(
         raise WrongError(f"{name} is off by {error:.2e} of its rms; {allowed:.2e} is allowed")
 
 
-def allowance(graph: Any, want: Array, rounded: Array) -> float:
+def allowance(graph: Graph, want: Array, rounded: Array) -> float:
     """The error that the dtypes of a program excuse."""
     contracts = any(op.kind == "contract" for op in graph.ops.values())
     exact = CONTRACTED_MAX if contracts else EXACT_MAX

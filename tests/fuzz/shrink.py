@@ -18,7 +18,8 @@ def _failure(program: Program) -> str | None:
     try:
         run(program)
     except (NkigenError, WrongError) as error:
-        return type(error).__name__
+        rule = re.search(r"rule '[^']*'", str(error))
+        return f"{type(error).__name__} {rule.group() if rule else ''}"
     except Exception as error:  # any other exception is a defect, too
         return f"{type(error).__name__}: {error}"
     return None

@@ -97,7 +97,7 @@ SUSPECTS: dict[str, Suspect] = {
         "129x64f 64f", "np.square(x0)", "ops.rms_norm(x0, x1)", "np.sum(v0, axis=-1)", "v0 + 0.5"
     ),
     "scale, shift, scale": _suspect(
-        "100x64f 100x64f 100x1f",
+        "128x1000f 128x1000f 128x1f",
         "(x0 * x2) + x1",
         "(x0 * 0.5 + 0.25) * x1",
         reaches=("scalar_tensor_tensor on vector", "fused"),

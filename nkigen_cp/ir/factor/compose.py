@@ -49,11 +49,12 @@ def _readers(ops: dict[str, FactorOp], tensor: str) -> list[FactorOp]:
     return [o for o in ops.values() if any(a.tensor == tensor for a in o.accesses)]
 
 
-def _is_whole(program: Program, access: Access) -> bool:
+def _is_whole(program: Program, op: FactorOp, access: Access) -> bool:
     """Every factor addressed by a digit of its own from its start to its end, so it inverts."""
-    tensor = program.tensors[access.tensor]
-    return len(set(access.digits)) == len(tensor.factors) and all(
-        i.offset == 0 and i.step == 1 for i in access.index
+    factors = program.tensors[access.tensor].factors
+    return len(set(access.digits)) == len(factors) and all(
+        i.digit is not None and i.offset == 0 and i.step == 1 and op.size(i.digit) == f.size
+        for f, i in zip(factors, access.index, strict=True)
     )
 
 
@@ -61,7 +62,7 @@ def _reads_through(program: Program, ops: dict[str, FactorOp], op: FactorOp) -> 
     target = op.output.tensor
     return (
         len(_writers(ops, target)) == 1
-        and _is_whole(program, op.output)
+        and _is_whole(program, op, op.output)
         and not any(o.kind == "reshape" and o.accesses[0].tensor == target for o in ops.values())
         and (target not in program.outputs or bool(_readers(ops, target)))
     )
@@ -91,7 +92,7 @@ def _writes_through(program: Program, ops: dict[str, FactorOp], op: FactorOp) ->
     readers = _readers(ops, source)
     return (
         source not in home
-        and _is_whole(program, op.accesses[0])
+        and _is_whole(program, op, op.accesses[0])
         and set(op.accesses[0].digits) == {d.name for d in op.digits}
         and all(o.kind not in ("reshape", "copy") for o in writers)
         and not any(o.kind == "reshape" for o in readers)

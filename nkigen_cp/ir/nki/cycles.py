@@ -180,8 +180,8 @@ def dma_copy(work: Work) -> float:
         share = max(min(p, dma.partitions_per_engine) / p for p in on_chip)
         per_run = max(run_bytes / rate, dma.min_descriptor_ns)
         return total_bytes / run_bytes * share * per_run + dma.transfer_overhead_ns
-    # Between HBM tensors long runs are cut so that all engines share the bytes.
+    # Between HBM tensors long runs are cut so that all engines share the bytes, and every byte
+    # crosses the HBM interface twice.
     per_engine = total_bytes / dma.engines
-    return max(per_engine / rate, per_engine / run_bytes * dma.min_descriptor_ns) + (
-        dma.transfer_overhead_ns
-    )
+    moving = max(per_engine / rate, 2 * total_bytes / work.target.hbm_bytes_per_ns)
+    return max(moving, per_engine / run_bytes * dma.min_descriptor_ns) + dma.transfer_overhead_ns

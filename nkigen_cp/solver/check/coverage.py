@@ -48,8 +48,9 @@ def internals(facts: Facts) -> Iterator[str]:
 def outputs(facts: Facts) -> Iterator[str]:
     """Each element of each output is stored once, from where the program says."""
     stores: dict[str, list[Store]] = {}
-    for store in _stores(facts):
-        stores.setdefault(store.target.tensor, []).append(store)
+    for step in facts.plan.steps:
+        if isinstance(step.spec, Store) and not step.writes[0].form.endswith("@spill"):
+            stores.setdefault(step.spec.target.tensor, []).append(step.spec)
     yield from _views(facts)
     opaque = [o.output.tensor for o in facts.program.ops.values() if o.kind == "reshape"]
     for name in facts.program.outputs:

@@ -43,7 +43,7 @@ def tile_bytes(facts: Facts, step: Step) -> int:
     if isinstance(spec, Replicate):
         layout = facts.forms[step.writes[0].form].layout
         assert layout is not None
-        return layout.replicas * facts.tensor(spec.tensor).dtype.size_bytes
+        return -(-layout.replicas * facts.tensor(spec.tensor).dtype.size_bytes // 4) * 4
     total = 0
     if isinstance(spec, Elementwise):
         for slot in spec.cover.writes:

@@ -100,7 +100,8 @@ def residency(facts: Facts) -> Iterator[str]:
             tensor = next(facts.forms[u.form].tensor for u in step.reads if u.slot == stream.slot)
             if tensor not in on_chip:
                 expected[tensor] = "streamed"
-        if isinstance(spec, Store) and spec.target.tensor not in facts.program.outputs:
+        scratch = isinstance(spec, Store) and step.writes[0].form.endswith("@spill")
+        if isinstance(spec, Store) and (scratch or spec.target.tensor not in facts.program.outputs):
             expected[spec.target.tensor] = "spilled"
     stated = dict(facts.plan.residency)
     for tensor in sorted({*expected, *stated}):

@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 
 from nkigen_cp.ir.dtypes import DType
-from nkigen_cp.ir.factor.program import FactorOp, FactorTensor
+from nkigen_cp.ir.factor.program import Access, FactorOp, FactorTensor
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
 from nkigen_cp.ir.tensor.graph import Operand
 from nkigen_cp.solver.check.contractions import sides
 from nkigen_cp.solver.check.facts import Facts
 from nkigen_cp.solver.check.geometry import Shape, blocks, demanded, shape_of
-from nkigen_cp.solver.plan import Contract, Layout, Reinterpret, Step, Store
+from nkigen_cp.solver.plan import CHUNK, Contract, Layout, Reinterpret, Step, Store
 
 Priced = Iterator[tuple[str, float]]
 """(engine, nanoseconds) of some instructions."""
@@ -51,24 +51,71 @@ def streamed(facts: Facts, op: FactorOp, spec: Contract) -> Priced:
 
 
 def store(facts: Facts, step: Step) -> Priced:
-    """A form, or a window of one, into HBM."""
+    """A form, or a window of one, or an HBM tensor, into HBM."""
     spec, form = step.spec, facts.forms[step.reads[0].form]
     assert isinstance(spec, Store)
-    tensor = facts.tensor(form.tensor)
-    digit = {f.name: i.digit for f, i in zip(tensor.factors, spec.source.index, strict=True)}
+    tensor, into = facts.tensor(form.tensor), facts.tensor(spec.target.tensor)
+    hbm = _digit_steps(spec.target, _whole_steps(into))
+    kinds = (into.dtype, tensor.dtype)
     if form.layout is None:
-        row = _stored_row(facts, spec, [digit[f.name] for f in tensor.factors])
+        order = [(d, spec.digits[d]) for d in spec.target.digits]
+        row = _rows(order, hbm, _digit_steps(spec.source, _whole_steps(tensor)))
         elements = math.prod(spec.digits.values())
-        shape = replace(
-            tile(Memory.HBM, tensor.dtype, 1, elements), run_bytes=row * tensor.dtype.size_bytes
-        )
-        yield "dma", busy_ns(facts.target, "dma_copy", "dma", {"dst": shape, "src": shape})
+        yield "dma", _moved_ns(facts, kinds, Memory.HBM, (1, elements), row)
         return
     shape = shape_of(tensor, form.layout)
-    row = _stored_row(facts, spec, [digit[n] for n in shape.free])
-    elements = math.prod(spec.digits[d] for n in shape.free if (d := digit[n]) is not None)
+    chip = _digit_steps(spec.source, [shape.strides.get(f.name, 0) for f in tensor.factors])
+    digit = {f.name: i.digit for f, i in zip(tensor.factors, spec.source.index, strict=True)}
+    held = [d for n in shape.free if (d := digit[n]) is not None]
+    apart = [digit[n] for n in form.layout.partition]
+    again = [d for d in spec.target.digits if d not in held and d not in apart]
+    if apart and (outer := apart[0]) is not None:
+        hbm[CHUNK], chip[CHUNK] = hbm[outer] * form.layout.block, shape.chunk_stride
     for rows, chunks, times in _partition_pieces(tensor, form.layout, spec):
-        yield "dma", times * _dma_ns(facts, tensor.dtype, rows, chunks * elements, row)
+        order = [(d, spec.digits[d]) for d in again]
+        order += [(CHUNK, chunks), *((d, spec.digits[d]) for d in held)]
+        extent = (rows, math.prod(n for _, n in order))
+        one = _moved_ns(facts, kinds, Memory.SBUF, extent, _rows(order, hbm, chip))
+        yield "dma", times * one
+
+
+def _whole_steps(tensor: FactorTensor) -> list[int]:
+    sizes = [f.size for f in tensor.factors]
+    return [math.prod(sizes[k + 1 :]) for k in range(len(sizes))]
+
+
+def _digit_steps(access: Access, steps: Sequence[int]) -> dict[str, int]:
+    """Elements that a step of each digit moves."""
+    return {
+        i.digit: i.step * s for i, s in zip(access.index, steps, strict=True) if i.digit is not None
+    }
+
+
+def _rows(order: Sequence[tuple[str, int]], *sides: Mapping[str, int]) -> int:
+    """Elements from the first on that follow each other on every side, found by counting."""
+    rows: list[int] = []
+    for steps in sides:
+        places = np.zeros(1, np.int64)
+        for digit, size in order:
+            places = np.ravel(places[:, None] + steps.get(digit, 0) * np.arange(size))
+        breaks = np.flatnonzero(np.diff(places) != 1)
+        rows.append(int(breaks[0]) + 1 if breaks.size else places.size)
+    return min(rows)
+
+
+def _moved_ns(
+    facts: Facts,
+    kinds: tuple[DType, DType],
+    source: Memory,
+    extent: tuple[int, int],
+    row: int,
+) -> float:
+    """One DMA of (partitions, elements each) from ``source`` into HBM in rows."""
+    sides = {
+        name: replace(tile(memory, kind, *extent), run_bytes=row * kind.size_bytes)
+        for name, memory, kind in (("dst", Memory.HBM, kinds[0]), ("src", source, kinds[1]))
+    }
+    return busy_ns(facts.target, "dma_copy", "dma", sides)
 
 
 def _partition_pieces(
@@ -174,20 +221,3 @@ def _dma_ns(facts: Facts, dtype: DType, partitions: int, elements: int, row: int
         run_bytes=row * dtype.size_bytes,
     )
     return busy_ns(facts.target, "dma_copy", "dma", {"dst": shape, "src": shape})
-
-
-def _stored_row(facts: Facts, spec: Store, free: Sequence[str | None]) -> int:
-    """Elements that lie next to each other in the source's free factors and in the target."""
-    factors = facts.tensor(spec.target.tensor).factors
-    sources = facts.tensor(spec.source.tensor).factors
-    whole = {i.digit: f.size for f, i in zip(sources, spec.source.index, strict=True)}
-    row = 1
-    for factor, index, digit in zip(
-        reversed(factors), reversed(spec.target.index), reversed(free), strict=False
-    ):
-        if digit is None or index.digit != digit:
-            break
-        row *= spec.digits[digit]
-        if spec.digits[digit] != factor.size or spec.digits[digit] != whole[digit]:
-            break
-    return row

@@ -25,13 +25,15 @@ def forms(facts: Facts) -> Iterator[str]:
     """Form names are unique; each holds a tensor of the program in a layout of its factors."""
     if len(facts.forms) != len(facts.plan.forms):
         yield "two forms share a name"
-    homes = [f.tensor for f in facts.plan.forms if f.layout is None]
     for form in facts.plan.forms:
         if form.tensor not in facts.program.tensors:
             yield f"form {form.name!r} holds unknown tensor {form.tensor!r}"
         elif form.layout is None:
-            if form.name != f"{form.tensor}@hbm" or homes.count(form.tensor) > 1:
-                yield f"form {form.name!r} is not the one HBM home of {form.tensor!r}"
+            homes = [f"{form.tensor}@hbm"]
+            if form.tensor in facts.program.outputs:
+                homes.append(f"{form.tensor}@spill")
+            if form.name not in homes:
+                yield f"form {form.name!r} is not an HBM home of {form.tensor!r}"
         else:
             yield from _layout(facts, form)
 

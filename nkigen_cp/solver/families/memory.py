@@ -21,7 +21,7 @@ def fits(instance: Instance, decisions: Decisions) -> bool:
                 load += sum(
                     choice.sizes[x] + making_bytes(choice, x) for x in decisions.kept.get(name, ())
                 )
-            if op in choice.producers:
+            if choice.first <= k <= choice.settled:
                 load += sum(choice.sizes[x] for x in decisions.spilled.get(name, ()))
         load += sum(instance.choices[t].sizes[x] for t, x, root in decisions.visiting if root == op)
         if load > capacity:
@@ -60,6 +60,6 @@ def _alive(
         if visit is not None:
             terms.append((choice.sizes[x], visit))
         spilled = variables.spilled.get((name, x))
-        if spilled is not None and op in choice.producers:
+        if spilled is not None and choice.first <= k <= choice.settled:
             terms.append((choice.sizes[x], spilled))
     return terms
