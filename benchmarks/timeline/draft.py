@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import nkigen_cp as cp
@@ -100,7 +100,7 @@ class Draft:
         return made
 
     @contextmanager
-    def loop(self, name: str, trips: int) -> Iterator[Affine]:
+    def loop(self, name: str, trips: int) -> Generator[Affine]:
         """A loop; gives its variable."""
         var = self.unique(name)
         self.open.append([])

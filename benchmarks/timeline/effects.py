@@ -30,7 +30,7 @@ class _Attention:
         self.weights: dict[int, Buffer] = {}
 
     def load(self, head: int) -> tuple[Buffer, Buffer, Buffer]:
-        """q and k of a head as (128, tokens), v as (128, key tiles, 129), in four pieces."""
+        """Queries and keys of a head as (128, tokens), values as (128, key tiles, 129)."""
         d = self.draft
         q, k = d.tile("q", (DEPTH, TOKENS)), d.tile("k", (DEPTH, TOKENS))
         v = d.tile("v", (ROWS, KEYS, DEPTH + 1))
@@ -174,7 +174,7 @@ class _Blocks:
 
 
 def matmul_order(*, k_inner: bool, engines: tuple[str, ...]) -> Kernel:
-    """k outermost in all blocks but the last, or innermost everywhere; who evicts in turn."""
+    """With k outermost in all blocks but the last, or innermost everywhere; who evicts in turn."""
     blocks = _Blocks("matmul_order", engines)
     order = [(r, c) for c in range(SIDE // WIDE) for r in range(SIDE // TALL)]
     for row, column in order:

@@ -11,7 +11,7 @@ from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
-from nkigen_cp.solver.boxes import spans
+from nkigen_cp.solver.boxes import Extent, merged, spans
 from nkigen_cp.solver.candidates import Context, Move, rounded
 from nkigen_cp.solver.plan import Generate, Load, Replicate, Store, Tiled, Transpose
 from nkigen_cp.solver.plan.layout import Geometry, Layout, geometry
@@ -106,6 +106,10 @@ def transpose_moves(
     bank = context.target.psum_bank_bytes // tensor.dtype.size_bytes
     a, b = geometry(tensor, source), geometry(tensor, target)
     items = _transpose_items(tensor, source, target, bank // a.partitions)
+    if not _patterns_fit(context.target, tensor, source, target, items):
+        items = ()
+        if not _patterns_fit(context.target, tensor, source, target, items):
+            return []
     inner = [f.name for f in b.free].index(source.partition[-1])
     stride = math.prod(f.size for f in b.free[inner + 1 :])
     turn = _Turn(tensor=tensor, a=a, b=b, items=items, stride=stride)
@@ -123,6 +127,40 @@ def transpose_moves(
             )
         )
     return found
+
+
+def _patterns_fit(
+    chip: Target,
+    tensor: FactorTensor,
+    source: Layout,
+    target: Layout,
+    items: tuple[Tiled, ...],
+) -> bool:
+    """Whether the block read and the tile evicted need no more free dims than instructions have."""
+    read, evicted = _free_strides(tensor, source), _free_strides(tensor, target)
+    block, tile = _block_extents(tensor, target, read), _block_extents(tensor, source, evicted)
+    if items:
+        chunk = math.prod(f.size for f in geometry(tensor, target).free)
+        size = items[0].block
+        over = evicted.get(items[0].digit, chunk)
+        tile.insert(0, Extent(size=size, stride=over))
+    return max(len(merged(block)), len(merged(tile))) <= chip.access_free_dims_max
+
+
+def _block_extents(
+    tensor: FactorTensor, layout: Layout, strides: Mapping[str, int]
+) -> list[Extent]:
+    """What lies on the partitions in one layout, as free dims of another form."""
+    outer, *inner = layout.partition
+    found = [Extent(size=layout.block, stride=strides[outer])]
+    return found + [Extent(size=tensor.factor(n).size, stride=strides[n]) for n in inner]
+
+
+def _free_strides(tensor: FactorTensor, layout: Layout) -> dict[str, int]:
+    strides, step = dict[str, int](), 1
+    for factor in reversed(geometry(tensor, layout).free):
+        strides[factor.name], step = step, step * factor.size
+    return strides
 
 
 def _transpose_items(

@@ -20,11 +20,11 @@ def store_busy_ns(
 ) -> float:
     """DMA time of a store; ``layout`` None means that the source lies in HBM too."""
     hbm = _strides(spec.target, _row_major(into))
-    ends = _Ends(source=source, into=into, memory=Memory.HBM if layout is None else Memory.SBUF)
+    ends = Ends(source=source, into=into, memory=Memory.HBM if layout is None else Memory.SBUF)
     if layout is None:
         sizes = {d: spec.digits[d] for d in spec.target.digits}
         row = _row(sizes, hbm, _strides(spec.source, _row_major(source)))
-        return _dma_ns(target, ends, 1, math.prod(sizes.values()), row)
+        return dma_ns(target, ends, 1, math.prod(sizes.values()), row)
     window = partition_window(source, layout, spec.source, spec.digits)
     chip = _strides(spec.source, _form_strides(source, layout))
     apart = (*window.walked, *window.run.digits)
@@ -35,7 +35,7 @@ def store_busy_ns(
     if not window.run.digits:
         sizes = {d: spec.digits[d] for d in (*repeated, *free)}
         row = _row(sizes, hbm, chip)
-        return walks * _dma_ns(target, ends, 1, math.prod(sizes.values()), row)
+        return walks * dma_ns(target, ends, 1, math.prod(sizes.values()), row)
     outer, block = window.run.digits[0], window.run.block
     hbm[CHUNK], chip[CHUNK] = hbm[outer] * block, _chunk_stride(source, layout)
     inner = window.run.partitions // block
@@ -50,7 +50,7 @@ def store_busy_ns(
         sizes = {d: spec.digits[d] for d in repeated}
         sizes |= {CHUNK: together} | {d: spec.digits[d] for d in free}
         row = _row(sizes, hbm, chip)
-        one = _dma_ns(target, ends, span.extent * inner, math.prod(sizes.values()), row)
+        one = dma_ns(target, ends, span.extent * inner, math.prod(sizes.values()), row)
         total += span.times // together * one
     return walks * total
 
@@ -89,7 +89,7 @@ def _row(sizes: Mapping[str, int], *sides: Mapping[str, int]) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ends:
+class Ends:
     """What a DMA reads and what it writes; ``memory`` is where it reads."""
 
     source: FactorTensor
@@ -97,7 +97,8 @@ class _Ends:
     memory: Memory
 
 
-def _dma_ns(target: Target, ends: _Ends, partitions: int, elements: int, row: int) -> float:
+def dma_ns(target: Target, ends: Ends, partitions: int, elements: int, row: int) -> float:
+    """One DMA into HBM of ``elements`` per partition in rows of ``row``."""
     sides = {
         name: OperandShape(
             memory=memory,

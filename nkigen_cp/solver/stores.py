@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nkigen_cp.ir.factor.program import Digit, FactorOp, FactorTensor, Program
-from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
 from nkigen_cp.ir.tensor.graph import DimIndex, Op, Operand
 from nkigen_cp.solver.boxes import runs
@@ -15,7 +14,7 @@ from nkigen_cp.solver.candidates import Candidate, Context, Need, rounded
 from nkigen_cp.solver.moves import identity_store
 from nkigen_cp.solver.plan import Reinterpret, Store
 from nkigen_cp.solver.plan.layout import Layout, geometry
-from nkigen_cp.solver.store_cost import store_busy_ns
+from nkigen_cp.solver.store_cost import Ends, dma_ns, store_busy_ns
 from nkigen_cp.targets.target import Target
 
 
@@ -33,9 +32,7 @@ def split_stores(program: Program) -> tuple[Program, list[Store]]:
             continue
         for op in writers:
             digits = {d.name: d.size for d in op.digits}
-            stores.append(
-                Store(source=op.accesses[0], target=op.output, digits=digits, op=op.name)
-            )
+            stores.append(Store(source=op.accesses[0], target=op.output, digits=digits, op=op.name))
             moved.add(out)
             del ops[op.name]
     for out in program.outputs:
@@ -91,24 +88,14 @@ def _in_target_order(tensor: FactorTensor, store: Store, layout: Layout) -> Layo
     return layout if order == canonical else replace(layout, free=tuple(order))
 
 
-def _hbm_copy_ns(target: Target, tensor: FactorTensor, elements: int, row: int) -> float:
-    shape = OperandShape(
-        memory=Memory.HBM,
-        dtype=tensor.dtype,
-        partitions=1,
-        free_size=elements,
-        run_bytes=row * tensor.dtype.size_bytes,
-    )
-    return busy_ns(target, "dma_copy", "dma", {"dst": shape, "src": shape})
-
-
 def reinterpret_candidate(context: Context, op: FactorOp) -> Candidate:
     """A view that no factoring serves, moved from HBM to HBM."""
     program = context.program
     source, result = op.accesses[0].tensor, op.output.tensor
     written = program.graph.ops[op.name]
     elements, row = reinterpreted_rows(program, written)
-    busy = _hbm_copy_ns(context.target, program.tensors[source], elements, row)
+    ends = Ends(source=program.tensors[source], into=program.tensors[result], memory=Memory.HBM)
+    busy = dma_ns(context.target, ends, 1, elements, row)
     return Candidate(
         ops=(op.name,),
         spec=Reinterpret(op=op.name),

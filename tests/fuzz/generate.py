@@ -32,8 +32,16 @@ def generate(seed: int) -> Program:
         inputs=tuple(i for i in draft.inputs if i.name in read),
         lines=tuple(draft.lines),
         returns=returns,
-        sbuf_bytes=rng.choice((1024, 2048, 4096, 8192)) if rng.random() < 0.15 else None,
+        sbuf_bytes=_sbuf_bytes(draft, read),
     )
+
+
+def _sbuf_bytes(draft: Draft, read: set[str]) -> int | None:
+    """Mostly all there is; a weight worth streaming usually gets too little to stay."""
+    rng = draft.rng
+    if any(i.shape[-1:] == (2000,) for i in draft.inputs if i.name in read):
+        return rng.choice((10_000, 12_000, 14_000)) if rng.random() < 0.7 else None
+    return rng.choice((1024, 2048, 4096, 8192)) if rng.random() < 0.15 else None
 
 
 def _returns(draft: Draft) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from nkigen_cp.ir.rewrite.constants import (
 from nkigen_cp.ir.rewrite.draft import Draft
 from nkigen_cp.ir.rewrite.precision import check_precision, set_contract_dtypes
 from nkigen_cp.ir.rewrite.shared import remove_dead_ops, share_common_ops
+from nkigen_cp.ir.rewrite.staged import stage_reductions
 from nkigen_cp.ir.rewrite.windows import split_windows
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.ir.tensor.table import Family
@@ -46,6 +47,7 @@ def canonicalise(graph: Graph, *, matmul_precision: str = "exact") -> Graph:
             break
     else:
         raise GraphError(f"graph {graph.name!r}: the rewrites do not settle; please report this")
+    stage_reductions(draft)
     split_windows(draft)
     _require_core(draft)
     return draft.freeze()

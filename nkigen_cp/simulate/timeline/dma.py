@@ -17,9 +17,9 @@ class Ring:
     """One ring's free time, as gaps in order; the last one never ends."""
 
     def __init__(self, like: Ring | None = None) -> None:
-        self.starts = [*like.starts] if like else [0.0]
-        self.ends = [*like.ends] if like else [_FOREVER]
-        self.busy_ns = like.busy_ns if like else 0.0
+        self.starts: list[float] = [*like.starts] if like else [0.0]
+        self.ends: list[float] = [*like.ends] if like else [_FOREVER]
+        self.busy_ns: float = like.busy_ns if like else 0.0
 
     def fill(self, ready: float, work: float) -> tuple[float, float]:
         """Use the first ``work`` ns that are free from ``ready`` on; returns (begin, end)."""
@@ -114,8 +114,11 @@ class Dma:
         alike = self.facts.engines - len(self.rings)
         return tuple(r.busy_ns for r in (*self.rings, *[self.rings[0]] * alike))
 
-    def leap(self, until: float, work: Iterable[float]) -> None:
-        """Take the ring time of transfers that are not simulated, as late as ``until`` allows."""
+    def leap(self, work: Iterable[float]) -> None:
+        """Take the ring time of transfers that are not simulated, behind all that were.
+
+        What the rings have to spare then lies at the end, where the next transfers come.
+        """
         for ring, ns in zip(self.rings, work, strict=False):
             if ns > 0.0:
-                ring.fill(max(0.0, until - ns), ns)
+                ring.fill(ring.starts[-1], ns)

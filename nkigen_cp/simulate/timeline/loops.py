@@ -124,7 +124,7 @@ def _leap(
     leap = Leap(
         var=repeated.loop.var,
         stride=period,
-        count=count,
+        periods=count,
         since=first.event,
         event=len(machine.events),
         period_ns=tuple(_rates(last, first)),

@@ -138,7 +138,7 @@ class Machine:
             wait.until(oldest.time + self._signal(oldest.lane, lane), Reason.COPIES, oldest.event)
         pool = self.pools.get(buffer.memory)
         if pool is not None:
-            piece = pool.take(tile.amount, wait.time)
+            piece = pool.take(tile.amount, wait.time - self.wake[lane])
             wait.until(piece.time + self._signal(piece.lane, lane), Reason.SPACE, piece.event)
 
     def _signal(self, producer: int, consumer: int) -> float:
@@ -172,10 +172,10 @@ class Machine:
         start, before = max(zip(self.free, self.latest, strict=True))
         for lane, period in enumerate(leap.period_ns):
             if self.latest[lane] >= leap.since:
-                self.free[lane] += leap.count * period
+                self.free[lane] += leap.periods * period
                 self.latest[lane] = leap.event
             self.busy[lane] += busy[lane]
-        self.load_issued += leap.count * leap.period_ns[LOAD]
+        self.load_issued += leap.periods * leap.period_ns[LOAD]
         self.events.append(Event(None, start, max(self.free), Reason.STEADY, before, note))
         for tile in self.tiles.values():
             tile.leap(leap)
@@ -184,6 +184,6 @@ class Machine:
         for past in self.past.values():
             for k, piece in enumerate(past):
                 if piece.event >= leap.since:
-                    time = piece.time + leap.count * leap.period_ns[piece.lane]
+                    time = piece.time + leap.periods * leap.period_ns[piece.lane]
                     past[k] = piece._replace(time=time, event=leap.event)
-        self.dma.leap(max(self.free[LOAD], self.free[STORE]), rings)
+        self.dma.leap(rings)

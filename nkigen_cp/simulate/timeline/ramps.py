@@ -9,10 +9,10 @@ from nkigen_cp.simulate.timeline.state import Mark
 
 
 class Level(NamedTuple):
-    """``count`` periods; each moves the region by ``shift`` per dim and takes ``period_ns``."""
+    """``periods`` of a loop; each moves the region by ``shift`` per dim and takes ``period_ns``."""
 
     shift: tuple[int, ...]
-    count: int
+    periods: int
     period_ns: float
 
 
@@ -24,27 +24,37 @@ class Ramp(NamedTuple):
     levels: tuple[Level, ...]
 
     def latest(self, other: Region) -> float | None:
-        """End of the last of these accesses that may meet ``other``; None if none does."""
-        reached = [level.count for level in self.levels]
+        """End of the last of these accesses that may meet ``other``; None if none does.
+
+        Never too early; exact for one level of views of one shape and step 1.
+        """
+        first = [0] * len(self.levels)
+        last = [level.periods for level in self.levels]
         if other[0] == self.region[0]:
             for dim, (low, span) in enumerate(zip(self.region[1], self.region[2], strict=True)):
                 least = other[1][dim] - low - span[0]
                 most = other[1][dim] + other[2][dim][0] - low
-                if not self._limit(dim, least, most, reached):
+                if not self._limit(dim, (least, most), first, last):
                     return None
-        periods = zip(reached, self.levels, strict=True)
-        return self.mark.time + sum(n * level.period_ns for n, level in periods)
+        times = zip(last, self.levels, strict=True)
+        return self.mark.time + sum(n * level.period_ns for n, level in times)
 
-    def _limit(self, dim: int, least: int, most: int, reached: list[int]) -> bool:
-        """Lower ``reached`` to periods whose moves along ``dim`` sum to least..most."""
-        moves = [level.shift[dim] * level.count for level in self.levels]
+    def _limit(self, dim: int, wanted: tuple[int, int], first: list[int], last: list[int]) -> bool:
+        """Narrow the periods to those whose moves along ``dim`` can sum to the wanted range."""
+        moves = [level.shift[dim] * level.periods for level in self.levels]
         low, high = sum(min(0, m) for m in moves), sum(max(0, m) for m in moves)
-        if most < low or least > high:
+        if wanted[1] < low or wanted[0] > high:
             return False
         for k, level in enumerate(self.levels):
             step = level.shift[dim]
-            if step > 0:
-                reached[k] = min(reached[k], (most - (low - min(0, moves[k]))) // step)
-            elif step < 0:
-                reached[k] = min(reached[k], (high - max(0, moves[k]) - least) // -step)
+            if not step:
+                continue
+            # What this level must contribute at least and at most, the others doing what they can.
+            least = wanted[0] - (high - max(0, moves[k]))
+            most = wanted[1] - (low - min(0, moves[k]))
+            near, far = (least, most) if step > 0 else (-most, -least)
+            first[k] = max(first[k], -(-near // abs(step)))
+            last[k] = min(last[k], far // abs(step))
+            if first[k] > last[k]:
+                return False
         return True

@@ -28,9 +28,10 @@ class Pool:
         self.pieces = [Piece(time=0.0, lane=-1, event=-1, amount=capacity)]
 
     def take(self, amount: int, start: float) -> Piece:
-        """Take memory for a tile that could start at ``start``; returns the last piece to be free.
+        """Take memory for a tile; returns the piece that becomes free last.
 
-        Memory that is free by then is taken first, the youngest of it, so that older space stays
+        ``start`` is until when memory may become free without holding up the tile. Memory free by
+        then is taken first, the youngest of it, so that older space stays
         for loads that run ahead. A kernel that exceeds the memory waits for all there is.
         """
         pieces = self.pieces
@@ -59,7 +60,7 @@ class Pool:
         self.pieces = sorted(
             p
             if p.event < leap.since
-            else p._replace(time=p.time + leap.count * leap.period_ns[p.lane], event=leap.event)
+            else p._replace(time=p.time + leap.periods * leap.period_ns[p.lane], event=leap.event)
             for p in self.pieces
         )
 

@@ -14,7 +14,7 @@ from nkigen_cp.simulate.timeline.state import Mark, Reason, Wait
 
 
 class Leap(NamedTuple):
-    """``count`` periods of ``stride`` iterations of loop ``var`` that are not simulated.
+    """``periods`` of ``stride`` iterations of loop ``var`` that are not simulated.
 
     ``since`` is the first event of the last period simulated, ``event`` the leap's own;
     ``period_ns`` is per lane.
@@ -22,7 +22,7 @@ class Leap(NamedTuple):
 
     var: str
     stride: int
-    count: int
+    periods: int
     since: int
     event: int
     period_ns: tuple[float, ...]
@@ -31,7 +31,7 @@ class Leap(NamedTuple):
         """The mark one leap later, if the last period made it."""
         if mark.event < self.since:
             return mark
-        time = mark.time + self.count * self.period_ns[mark.lane]
+        time = mark.time + self.periods * self.period_ns[mark.lane]
         return mark._replace(time=time, event=self.event)
 
 
@@ -117,8 +117,8 @@ class Tile:
         mark, levels = leap.moved(ramp.mark), ramp.levels
         if any(shift):
             mark = ramp.mark._replace(event=leap.event)
-            levels = (*levels, Level(shift, leap.count, leap.period_ns[mark.lane]))
-        key = (id(mark.access), ramp.region, tuple((v.shift, v.count) for v in levels))
+            levels = (*levels, Level(shift, leap.periods, leap.period_ns[mark.lane]))
+        key = (id(mark.access), ramp.region, tuple((v.shift, v.periods) for v in levels))
         self.ramps[key] = Ramp(ramp.region, mark, levels)
 
 

@@ -155,9 +155,8 @@ def reinterpret(facts: Facts, step: Step) -> Priced:
         elements = math.prod(sizes)
         strides = [_axis_strides(s, tensors[s.tensor].shape, len(sizes)) for s in sides]
         row = min(_contiguous(sizes, each) for each in strides)
-    dtype = tensors[op.outputs[0].tensor].dtype
-    shape = replace(tile(Memory.HBM, dtype, 1, elements), run_bytes=row * dtype.size_bytes)
-    yield "dma", busy_ns(facts.target, "dma_copy", "dma", {"dst": shape, "src": shape})
+    kinds = (tensors[sides[1].tensor].dtype, tensors[sides[0].tensor].dtype)
+    yield "dma", _moved_ns(facts, kinds, Memory.HBM, (1, elements), row)
 
 
 def _axis_strides(operand: Operand, shape: Sequence[int], axes: int) -> list[int]:

@@ -16,9 +16,16 @@ import nki.language as nl
 @nki.jit
 def reshape(x):
     copy_1 = nl.ndarray((1152, 1536), dtype=nl.float32, buffer=nl.shared_hbm, name="copy_1")
-    copy_1_v = copy_1.reshape((1152, 2, 16, 16, 3))
+    x_v = x.reshape((9, 128, 2, 16, 16, 3))
+    copy_1_v = copy_1.reshape((9, 128, 2, 16, 16, 3))
+
+    # partition: d0; free: chunk, d1, d2, d3, d4
+    x_by_d0 = nl.ndarray((128, 9, 2, 16, 16, 3), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d0")
+
+    # load x
+    nisa.dma_copy(dst=x_by_d0, src=x_v.permute((1, 0, 2, 3, 4, 5)))
 
     # store copy_1
-    nisa.dma_copy(dst=copy_1_v, src=x)
+    nisa.dma_copy(dst=copy_1_v.permute((1, 0, 2, 3, 4, 5)), src=x_by_d0)
 
     return copy_1

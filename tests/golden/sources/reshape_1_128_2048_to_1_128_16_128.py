@@ -19,7 +19,13 @@ def reshape(x):
     x_v = x.reshape((128, 16, 128))
     copy_1_v = copy_1.reshape((128, 16, 128))
 
+    # partition: d1; free: d2.0, d2.1
+    x_by_d1 = nl.ndarray((128, 16, 128), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d1")
+
+    # load x
+    nisa.dma_copy(dst=x_by_d1, src=x_v)
+
     # store copy_1
-    nisa.dma_copy(dst=copy_1_v, src=x_v)
+    nisa.dma_copy(dst=copy_1_v, src=x_by_d1)
 
     return copy_1
