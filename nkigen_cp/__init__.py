@@ -30,6 +30,7 @@ from nkigen_cp.frontend import name, ops, spec, trace
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.plan import Plan
 from nkigen_cp.simulate.count import Counts, count
+from nkigen_cp.simulate.timeline import Estimate, estimate
 from nkigen_cp.targets import TRN1, TRN2, TRN3, Target, load_target
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ __all__ = [
     "ArgumentError",
     "Compiled",
     "Counts",
+    "Estimate",
     "Graph",
     "GraphError",
     "Infeasible",
@@ -58,6 +60,7 @@ __all__ = [
     "count",
     "emit_neff",
     "emit_nki",
+    "estimate",
     "first_difference",
     "interpret",
     "load_target",

@@ -24,6 +24,10 @@ WALL_LIMIT_S = {"fast": 60.0, "balanced": 180.0, "max": 1800.0}
 """Safety stop; a plan it cut short says that it is not deterministic."""
 
 
+QUIET_S = 0.3
+"""Time without a new solution before a running search is stopped from outside."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """State of a running solve. ``bound_ns`` and ``gap`` are None before the first bound."""
@@ -48,18 +52,28 @@ class Outcome:
 
 
 class _Recorder(cp_model.CpSolverSolutionCallback):
+    """Passes progress on; ``quiet_s`` is how long ago the last solution came."""
+
     def __init__(self, on_progress: ProgressFn | None) -> None:
         super().__init__()
         self._on_progress = on_progress
+        self._last = time.monotonic()
+        self.busy = threading.Lock()
 
     def on_solution_callback(self) -> None:
-        if self._on_progress is not None:
-            objective = self.objective_value / SERIAL_SHARE
-            bound = self.best_objective_bound / SERIAL_SHARE
-            gap = (objective - bound) / objective if objective else 0.0
-            self._on_progress(
-                Progress(objective_ns=objective, bound_ns=bound, gap=gap, wall_s=self.wall_time)
-            )
+        with self.busy:
+            if self._on_progress is not None:
+                objective = self.objective_value / SERIAL_SHARE
+                bound = self.best_objective_bound / SERIAL_SHARE
+                gap = (objective - bound) / objective if objective else 0.0
+                self._on_progress(
+                    Progress(objective_ns=objective, bound_ns=bound, gap=gap, wall_s=self.wall_time)
+                )
+            self._last = time.monotonic()
+
+    @property
+    def quiet_s(self) -> float:
+        return time.monotonic() - self._last
 
 
 def search(
@@ -142,18 +156,20 @@ def _run(
             done.set()
 
     end = time.monotonic() + wall_limit_s
-    stopped = False
+    stopped = asked = False
     threading.Thread(target=work, daemon=True).start()
     while not done.is_set():
         try:
             # An event: an interrupted Thread.join would take the thread for finished.
             done.wait(0.1)
+            stopped = stopped or time.monotonic() > end
         except KeyboardInterrupt:
             stopped = True
-            solver.stop_search()
-        if time.monotonic() > end and not stopped:
-            stopped = True
-            solver.stop_search()
+        # OR-Tools 9.15 aborts the process if it is stopped while it takes over a solution.
+        if stopped and not asked and recorder.quiet_s > QUIET_S:
+            with recorder.busy:
+                solver.stop_search()
+            asked = True
     if not status:
         raise PlanError("internal: the solver ended without a status")
     return status[0], stopped
