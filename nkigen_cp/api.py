@@ -45,7 +45,8 @@ def solve(  # noqa: PLR0913
 
     Pure: the same graph, target and options give the same plan, byte for byte, as long as
     ``plan.deterministic`` holds. ``effort`` ("fast", "balanced", "max") sets a deterministic
-    budget; Ctrl-C returns the best plan so far.
+    budget; Ctrl-C returns the best plan so far. ``hint`` is an earlier plan to start from.
+    ``assume_masked`` is recorded in the plan; nothing is skipped before blocks are looped over.
 
     Raises:
         GraphError: the graph breaks its own rules. Infeasible: nothing fits the target.
