@@ -106,7 +106,7 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
         ShapeError: shapes disagree.
         ArgumentError: the arguments do not fit the function.
     """
-    signature = _signature(fn)
+    signature = _signature(fn, len(args))
     given = bind(signature, args, kwargs, defaults=False)
     builder = Builder(tables=TABLES)
     trees: dict[str, Tree] = {}
@@ -137,13 +137,14 @@ def trace_full(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Traced:
     return Traced(graph=graph, arguments=graph.arguments, result=graph.result)
 
 
-def _signature(fn: Callable[..., Any]) -> inspect.Signature:
+def _signature(fn: Callable[..., Any], given: int) -> inspect.Signature:
+    """The function's parameters; older numpy does not tell those of its own functions."""
     try:
         return inspect.signature(fn)
     except (TypeError, ValueError):
-        raise ArgumentError(
-            f"trace: {fn!r} has no signature to read; wrap it in a Python function"
-        ) from None
+        kind = inspect.Parameter.POSITIONAL_ONLY
+        names = (f"x{k}" for k in range(1, given + 1))
+        return inspect.Signature([inspect.Parameter(n, kind) for n in names])
 
 
 def _make_inputs(builder: Builder, value: object, label: str) -> tuple[Any, Tree]:
