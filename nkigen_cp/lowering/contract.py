@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.dtypes import FLOAT32
 from nkigen_cp.ir.factor.program import Access, FactorOp, Program
-from nkigen_cp.ir.nki.kernel import Affine, Buffer, Memory
+from nkigen_cp.ir.nki.kernel import Affine, Memory
 from nkigen_cp.lowering.builder import Builder, Range
 from nkigen_cp.lowering.dma import lower_load
 from nkigen_cp.lowering.elementwise import emit_cover
@@ -224,8 +224,3 @@ def _matmul(
         },
         ops=(job.op.name,),
     )
-
-
-def psum_banks(buffer: Buffer) -> int:
-    """Banks a PSUM buffer occupies."""
-    return -(-buffer.partition_bytes // 2048)
