@@ -29,7 +29,7 @@ class Plan:
     @cached_property
     def program(self) -> Program:
         """The factored program whose ops and tensors the steps name."""
-        return planned_program(self.graph, self.data.options)
+        return planned_program(self.graph, self.data)
 
     @property
     def status(self) -> str:

@@ -13,12 +13,11 @@ from nkigen_cp.lowering.place import (
     Box,
     Placement,
     layout_run,
-    own_access,
     own_ranges,
     view,
 )
 from nkigen_cp.solver.plan import CHUNK, Store
-from nkigen_cp.solver.plan.layout import geometry, partition_window
+from nkigen_cp.solver.plan.layout import geometry, own_access, partition_window
 
 
 def lower_load(
@@ -35,7 +34,7 @@ def lower_load(
         ranges={**own_ranges(tensor, layout), **inner, **window},
         order=(CHUNK, *(f.name for f in geometry(tensor, layout).free)),
     )
-    access = own_access(tensor)
+    access = own_access(tensor, layout.fixed)
     size = tensor.factor(layout.partition[0]).size if layout.partition else 1
     for part in _parts(_Blocks(b, box, size, layout.block, 0, _row(source, access, box))):
         b.emit(

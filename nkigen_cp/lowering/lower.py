@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from nkigen_cp.ir.factor.program import FactorTensor, Program
-from nkigen_cp.ir.nki.kernel import Holding, Kernel, Memory
+from nkigen_cp.ir.nki.kernel import Affine, Holding, Kernel, Memory
 from nkigen_cp.lowering.builder import Builder
 from nkigen_cp.lowering.contract import lower_contract
 from nkigen_cp.lowering.dma import lower_load, lower_store
@@ -38,22 +39,23 @@ class _Lowering:
     b: Builder = field(default_factory=Builder)
     places: dict[str, Placement] = field(default_factory=dict[str, Placement])
     holdings: dict[str, Holding] = field(default_factory=dict[str, Holding])
-
-    def form(self, name: str) -> Form:
-        return next(f for f in self.plan.forms if f.name == name)
+    forms: dict[str, Form] = field(default_factory=dict[str, Form])
+    at: dict[str, Affine] = field(default_factory=dict[str, Affine])
 
     def place(self, name: str) -> Placement:
         """The placement of a form; on-chip and scratch buffers appear at their first touch."""
         if name not in self.places:
-            form = self.form(name)
+            form = self.forms[name]
             tensor = self.program.tensors[form.tensor]
             if form.layout is None:
                 self.places[name] = _scratch(self.b, tensor)
             else:
-                self.places[name] = self.on_chip(tensor, form.layout, form.address)
-        return self.places[name]
+                self.places[name] = self.on_chip(tensor, form.layout, form.copies, form.address)
+        return replace(self.places[name], at=self.at)
 
-    def on_chip(self, tensor: FactorTensor, layout: Layout, address: int | None) -> Placement:
+    def on_chip(
+        self, tensor: FactorTensor, layout: Layout, copies: int = 1, address: int | None = None
+    ) -> Placement:
         dims = form_dims(tensor, layout, {})
         buffer = self.b.buffer(
             _buffer_name(tensor.name, layout),
@@ -62,6 +64,7 @@ class _Lowering:
             Memory.SBUF,
             tensor=tensor.name,
             note=_note(layout, [d.factor for d in dims]),
+            copies=copies,
             address=address,
         )
         self.holdings[buffer.name] = _holding(tensor, layout)
@@ -104,15 +107,14 @@ def _note(layout: Layout, free: list[str]) -> str:
 
 def lower_plan(program: Program, plan: PlanData) -> Kernel:
     """The kernel of a plan; ``program`` must be the one the plan was made for."""
-    job = _Lowering(program, plan)
+    job = _Lowering(program, plan, forms={f.name: f for f in plan.forms})
     for name in (*program.inputs, *(c for c in program.constants if _is_bound(plan, c))):
         _border(job, name, Memory.INPUT)
     for name in program.outputs:
         _border(job, name, Memory.OUTPUT)
     for name in program.windows:
         _window(job, name)
-    for step in plan.steps:
-        _LOWERED[type(step.spec)](job, step)
+    _steps(job, plan.steps, 0)
     bound = {c: a for c, a in program.constants.items() if _is_bound(plan, c)}
     return Kernel(
         name=job.b.unique(plan.kernel) if plan.kernel not in job.b.names else plan.kernel,
@@ -124,6 +126,31 @@ def lower_plan(program: Program, plan: PlanData) -> Kernel:
         holdings=job.holdings,
         bound_inputs={job.places[f"{c}@hbm"].buffer.name: a for c, a in bound.items()},
     )
+
+
+def _steps(job: _Lowering, steps: Sequence[Step], depth: int) -> None:
+    """Neighbouring steps that share their next loop become its body."""
+    groups = itertools.groupby(steps, key=lambda s: s.path[depth] if len(s.path) > depth else None)
+    for name, group in groups:
+        inside = list(group)
+        if name is None:
+            for step in inside:
+                _LOWERED[type(step.spec)](job, step)
+            continue
+        _outer_forms(job, inside, depth)
+        for r in job.b.tiles(name, job.program.loops[name].trips, 1):
+            job.at[name] = r.start
+            _steps(job, inside, depth + 1)
+        del job.at[name]
+
+
+def _outer_forms(job: _Lowering, steps: Sequence[Step], depth: int) -> None:
+    """Allocate ahead of a loop what its steps touch first but outlives one iteration."""
+    for step in steps:
+        for use in (*step.reads, *step.writes):
+            layout = job.forms[use.form].layout
+            if layout is None or len(layout.home) <= depth:
+                job.place(use.form)
 
 
 def _is_bound(plan: PlanData, constant: str) -> bool:
@@ -160,7 +187,7 @@ def _elementwise(job: _Lowering, step: Step) -> None:
             tensor = job.program.tensors[slot.access.tensor]
             layout = operand_layout(tensor, slot.access, step.spec.run)
             assert layout is not None
-            places[slot.name] = job.on_chip(tensor, layout, None)
+            places[slot.name] = job.on_chip(tensor, layout)
     lower_elementwise(job.b, job.program, step.spec, places)
 
 

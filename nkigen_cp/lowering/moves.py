@@ -15,14 +15,13 @@ from nkigen_cp.lowering.place import (
     buffer_shape,
     divided,
     layout_run,
-    own_access,
     own_ranges,
     pieces,
     view,
     whole,
 )
 from nkigen_cp.solver.plan import CHUNK, Generate, Transpose
-from nkigen_cp.solver.plan.layout import geometry
+from nkigen_cp.solver.plan.layout import geometry, own_access
 
 
 def lower_transpose(b: Builder, source: Placement, target: Placement, spec: Transpose) -> None:
@@ -106,7 +105,7 @@ def _transpose_bank(t: _Transposing, at: dict[str, Range], ra: Range, rb: Range)
             ranges={**ranges, **c_ranges},
             order=c.partition,
         )
-        access = own_access(tensor)
+        access = own_access(tensor, c.fixed)
         t.b.emit(
             "nc_transpose",
             "tensor",
@@ -117,7 +116,7 @@ def _transpose_bank(t: _Transposing, at: dict[str, Range], ra: Range, rb: Range)
             note=f"transpose {tensor.name}",
         )
     full = replace(box, ranges={**at, **a_ranges}, order=(over, *a.partition))
-    access = own_access(tensor)
+    access = own_access(tensor, c.fixed)
     t.b.emit(
         "tensor_copy",
         t.spec.engine,
@@ -161,7 +160,7 @@ def lower_generate(b: Builder, target: Placement, spec: Generate) -> None:
         outer = weight.get(layout.partition[0], 0) * layout.block if layout.partition else 0
         pattern = [(outer, chunks)] if chunks > 1 else []
         pattern += [(weight.get(f.name, 0), f.size) for f in free]
-        tile = view(target, own_access(tensor), box)
+        tile = view(target, own_access(tensor, layout.fixed), box)
         b.emit(
             "affine_select",
             "gpsimd",

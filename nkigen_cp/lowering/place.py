@@ -38,7 +38,8 @@ class Home:
 class Placement:
     """A buffer and what its dims hold; ``layout`` None means HBM in row-major order.
 
-    ``homes`` places the windowed factors of a tensor that is part of a larger HBM buffer.
+    ``homes`` places the windowed factors of a tensor that is part of a larger HBM buffer; ``at``
+    is where the loops around the current step are.
     """
 
     buffer: Buffer
@@ -46,6 +47,12 @@ class Placement:
     layout: Layout | None
     dims: tuple[PlacedDim, ...] = ()
     homes: Mapping[str, Home] = field(default_factory=dict[str, Home])
+    at: Mapping[str, Affine] = field(default_factory=dict[str, Affine])
+
+    def position(self, index: FactorIndex) -> Affine:
+        """Where an index is that no digit moves."""
+        fixed = Affine(const=index.offset)
+        return fixed if index.loop is None else fixed + self.at[index.loop] * index.step
 
     def in_buffer(self, access: Access) -> list[tuple[int, FactorIndex]]:
         """Size and index of every factor as the HBM buffer has them."""
@@ -105,18 +112,18 @@ def view(place: Placement, access: Access, box: Box) -> View:
     return _hbm_view(place, access, box) if place.layout is None else _chip_view(place, access, box)
 
 
-def _position(index: FactorIndex, box: Box) -> Index:
+def _position(place: Placement, index: FactorIndex, box: Box) -> Index:
     """Positions along a free factor."""
     if index.digit is None:
-        return Index(start=Affine(const=index.offset), size=1)
+        return Index(start=place.position(index), size=1)
     r = box.ranges[index.digit]
     return Index(start=r.start * index.step + index.offset, size=r.size, step=index.step)
 
 
-def _first(index: FactorIndex, box: Box) -> Affine:
+def _first(place: Placement, index: FactorIndex, box: Box) -> Affine:
     """The first position along a partition factor."""
     if index.digit is None:
-        return Affine(const=index.offset)
+        return place.position(index)
     if index.digit == (box.run.digits or (None,))[0]:
         return box.start * index.step + index.offset
     r = box.ranges.get(index.digit)
@@ -132,9 +139,9 @@ def _on_partitions(
         return ZERO, ZERO
     start, inner = ZERO, 1
     for name in reversed(layout.partition[1:]):
-        start = start + _first(by_factor[name], box) * inner
+        start = start + _first(place, by_factor[name], box) * inner
         inner *= place.tensor.factor(name).size
-    outer = _first(by_factor[layout.partition[0]], box)
+    outer = _first(place, by_factor[layout.partition[0]], box)
     row = outer.const % layout.block
     return start + row * inner, divided(outer + -row, layout.block)
 
@@ -150,7 +157,7 @@ def _chip_view(place: Placement, access: Access, box: Box) -> View:
             dim_of[CHUNK] = k
             continue
         index = by_factor[dim.factor]
-        found = _position(index, box)
+        found = _position(place, index, box)
         indices.append(Index(start=found.start + dim.base * -1, size=found.size, step=found.step))
         if index.digit is not None:
             dim_of[index.digit] = k
@@ -177,7 +184,7 @@ def _hbm_view(place: Placement, access: Access, box: Box) -> View:
         if index.digit is not None and index.digit == outer:
             _split_outer(shape, indices, dim_of, size, index, box)
             continue
-        found = _position(index, box)
+        found = _position(place, index, box)
         if index.digit is not None:
             dim_of[index.digit] = len(shape)
         shape.append(size)
@@ -262,13 +269,6 @@ def window_homes(
             inner = part // outer.size
             homes[outer.name] = Home(size=size // inner, offset=offset // inner)
     return homes
-
-
-def own_access(tensor: FactorTensor) -> Access:
-    """The access whose digits are the tensor's factors."""
-    return Access(
-        tensor=tensor.name, index=tuple(FactorIndex(digit=f.name) for f in tensor.factors)
-    )
 
 
 def own_ranges(tensor: FactorTensor, layout: Layout) -> dict[str, Range]:

@@ -10,11 +10,11 @@ from nkigen_cp.lowering.place import (
     PlacedDim,
     Placement,
     buffer_shape,
-    own_access,
     view,
     whole,
 )
 from nkigen_cp.solver.plan import Layout, Replicate, Run
+from nkigen_cp.solver.plan.layout import own_access
 
 
 def lower_replicate(b: Builder, source: Placement, target: Placement, spec: Replicate) -> None:
@@ -26,8 +26,9 @@ def lower_replicate(b: Builder, source: Placement, target: Placement, spec: Repl
         f"{tensor.name}_ones", (1, layout.replicas), tensor.dtype, Memory.SBUF, note="ones"
     )
     row = whole(ones)
+    digits = [f.name for f in tensor.factors if f.name not in layout.fixed_names]
     b.emit("memset", "gpsimd", {"dst": row, "value": 1.0}, note=f"replicate {tensor.name}")
-    _replicate_loops(b, source, target, spec, row, run, [f.name for f in tensor.factors], {})
+    _replicate_loops(b, source, target, spec, row, run, digits, {})
 
 
 def _replicate_loops(  # noqa: PLR0913, PLR0917
@@ -47,7 +48,7 @@ def _replicate_loops(  # noqa: PLR0913, PLR0917
         for r in b.tiles(name, tensor.factor(name).size, block.get(name, 1)):
             _replicate_loops(b, source, target, spec, row, run, digits[1:], {**at, name: r})
         return
-    access = own_access(tensor)
+    access = own_access(tensor, target.layout.fixed if target.layout else ())
     order = tuple(t.digit for t in spec.tiles)
     dims = tuple(PlacedDim(factor=n, size=at[n].size, base=at[n].start) for n in order)
     buffer = b.buffer(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.solver.candidates import Candidate, Move
 from nkigen_cp.solver.decisions import Decisions
+from nkigen_cp.solver.homes import Path, copies_of, spans_of
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.moves import identity_store
 from nkigen_cp.solver.plan import Form, Step, Store, Use
@@ -14,10 +16,17 @@ from nkigen_cp.solver.plan.layout import Layout
 
 @dataclass(slots=True)
 class _Assembly:
+    """``opened`` are the loops around the last step and where they start in ``steps``.
+
+    ``waiting`` steps follow once the loops inside their path have ended.
+    """
+
     instance: Instance
     decisions: Decisions
     steps: list[Step] = field(default_factory=list[Step])
     forms: dict[str, Form] = field(default_factory=dict[str, Form])
+    opened: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    waiting: list[tuple[Path, Step]] = field(default_factory=list[tuple[Path, Step]])
 
     def form(self, tensor: str, layout: Layout | None, suffix: str = "") -> str:
         name = f"{tensor}@{self._home(tensor) if layout is None else layout}{suffix}"
@@ -29,24 +38,60 @@ class _Assembly:
         return "spill" if spilled and tensor in self.instance.program.outputs else "hbm"
 
     def named(self, name: str, tensor: str, layout: Layout | None) -> str:
-        """The form of that name, born at the next step if it is new."""
+        """The form of that name."""
         if name not in self.forms:
             size = 0 if layout is None else self.instance.choices[tensor].sizes[layout]
+            home = () if layout is None else layout.home
             self.forms[name] = Form(
                 name=name,
                 tensor=tensor,
                 layout=layout,
                 partition_bytes=size,
-                first_step=len(self.steps),
-                last_step=len(self.steps),
+                first_step=-1,
+                last_step=-1,
+                copies=copies_of(self.instance.program, home),
             )
         return name
 
+    def enter(self, path: Path) -> None:
+        """End the loops that do not surround ``path`` and start those that do."""
+        kept = len(common_path([name for name, _ in self.opened], path))
+        if kept < len(self.opened):
+            del self.opened[kept:]
+            ready = [s for inside, s in self.waiting if common_path(inside, path) != inside]
+            self.waiting = [(i, s) for i, s in self.waiting if common_path(i, path) == i]
+            self.steps += ready
+        self.opened += [(name, len(self.steps)) for name in path[kept:]]
+
     def step(self, step: Step) -> None:
-        position = len(self.steps)
-        self.steps.append(replace(step, group=position))
-        for use in (*step.reads, *step.writes):
-            self.forms[use.form] = replace(self.forms[use.form], last_step=position)
+        self.enter(step.path)
+        self.steps.append(step)
+
+    def ahead(self, step: Step) -> None:
+        """Before the open loops that do not surround the step."""
+        depth = len(common_path([name for name, _ in self.opened], step.path))
+        if depth == len(self.opened) or depth < len(step.path):
+            self.step(step)
+            return
+        at = self.opened[depth][1]
+        self.steps.insert(at, step)
+        self.opened[depth:] = [(name, k + 1) for name, k in self.opened[depth:]]
+
+    def finish(self) -> tuple[list[Step], list[Form]]:
+        """Number the steps and give forms their exact lifetimes."""
+        self.enter(())
+        self.steps += [s for _, s in self.waiting]
+        spans = spans_of([s.path for s in self.steps])
+        used: dict[str, list[int]] = {name: [] for name in self.forms}
+        for k, step in enumerate(self.steps):
+            for use in (*step.reads, *step.writes):
+                used[use.form].append(k)
+        forms: list[Form] = []
+        for name, form in self.forms.items():
+            home = () if form.layout is None else form.layout.home
+            first, last = spans.lifetime(used[name], home)
+            forms.append(replace(form, first_step=first, last_step=last))
+        return [replace(s, group=k) for k, s in enumerate(self.steps)], forms
 
 
 def assemble(instance: Instance, decisions: Decisions) -> tuple[list[Step], list[Form]]:
@@ -57,20 +102,22 @@ def assemble(instance: Instance, decisions: Decisions) -> tuple[list[Step], list
         candidate = by_root.get(op)
         if candidate is not None:
             _execute(a, op, candidate)
-    return a.steps, list(a.forms.values())
+    return a.finish()
 
 
 def _execute(a: _Assembly, op: str, candidate: Candidate) -> None:
+    a.enter(candidate.path)
     reads: list[Use] = []
     for need in candidate.needs:
         if need.layout is None:
             form = a.form(need.tensor, None)
-        elif (need.tensor, need.layout, op) in a.decisions.visiting:
-            form = _visit(a, need.tensor, need.layout, op)
         else:
-            form = _materialise(a, need.tensor, need.layout)
+            form = _held(a, need.tensor, need.layout, op)
         reads.append(Use(slot=need.slot, form=form))
-    writes = [Use(slot=m.slot, form=a.form(m.tensor, m.layout)) for m in candidate.makes]
+    writes = [
+        Use(slot=m.slot, form=a.form(m.tensor, _written(a, m.tensor, m.layout)))
+        for m in candidate.makes
+    ]
     if isinstance(candidate.spec, Store):
         name = f"{candidate.spec.target.tensor}@hbm"
         a.named(name, candidate.spec.target.tensor, None)
@@ -85,32 +132,52 @@ def _execute(a: _Assembly, op: str, candidate: Candidate) -> None:
             busy_ns=candidate.busy_ns,
             sbuf_bytes=candidate.sbuf_bytes,
             psum_banks=candidate.psum_banks,
+            path=candidate.path,
         )
     )
     for make in candidate.makes:
-        if make.layout is not None and make.layout in a.decisions.spilled.get(make.tensor, ()):
-            _spill(a, make.tensor, make.layout, op)
+        form = _written(a, make.tensor, make.layout)
+        if form is not None and form in a.decisions.spilled.get(make.tensor, ()):
+            _spill(a, make.tensor, form, candidate)
 
 
-def _spill(a: _Assembly, tensor: str, layout: Layout, op: str) -> None:
-    if a.instance.choices[tensor].producers[-1] not in _ops_ending(a, op):
+def _written(a: _Assembly, tensor: str, layout: Layout | None) -> Layout | None:
+    """The form in which a result is held or from which it is spilled."""
+    if layout is None:
+        return None
+    chosen = (*a.decisions.kept.get(tensor, ()), *a.decisions.spilled.get(tensor, ()))
+    return next(f for f in a.instance.choices[tensor].made[layout] if f in chosen)
+
+
+def _held(a: _Assembly, tensor: str, layout: Layout, op: str) -> str:
+    """The form that a reader uses: one that is there, the nearest of several, or a visit."""
+    forms = a.instance.choices[tensor].served[layout, op]
+    for form in forms:
+        if (tensor, form, op) in a.decisions.visiting:
+            return _visit(a, tensor, form, op)
+    kept = a.decisions.kept.get(tensor, ())
+    nearest = max((f for f in forms if f in kept), key=lambda f: len(f.home))
+    return _materialise(a, tensor, nearest)
+
+
+def _spill(a: _Assembly, tensor: str, form: Layout, candidate: Candidate) -> None:
+    if a.instance.choices[tensor].producers[-1] not in candidate.ops:
         return
-    spec = identity_store(a.instance.program.tensors[tensor], f"spill.{tensor}")
-    a.step(
-        Step(
-            name=f"spill.{tensor}",
-            group=0,
-            spec=spec,
-            reads=(Use(slot="src", form=a.form(tensor, layout)),),
-            writes=(Use(slot="dst", form=a.form(tensor, None)),),
-            busy_ns={"dma": a.instance.choices[tensor].spills[layout]},
-        )
+    program = a.instance.program
+    spec = identity_store(program.tensors[tensor], f"spill.{tensor}", form.home, form.fixed)
+    step = Step(
+        name=f"spill.{tensor}",
+        group=0,
+        spec=spec,
+        reads=(Use(slot="src", form=a.form(tensor, form)),),
+        writes=(Use(slot="dst", form=a.form(tensor, None)),),
+        busy_ns={"dma": a.instance.choices[tensor].spills[form]},
+        path=form.home,
     )
-
-
-def _ops_ending(a: _Assembly, op: str) -> tuple[str, ...]:
-    found = (a.instance.candidates[i] for i in a.decisions.chosen)
-    return next(c.ops for c in found if c.ops[-1] == op)
+    if len(candidate.path) > len(form.home):
+        a.waiting.append((candidate.path[: len(form.home) + 1], step))
+    else:
+        a.step(step)
 
 
 def _visit(a: _Assembly, tensor: str, layout: Layout, op: str) -> str:
@@ -145,7 +212,7 @@ def _move(a: _Assembly, move: Move, target: str | None) -> None:
         reads = (Use(slot="src", form=a.form(move.tensor, None)),)
     form = target or a.form(move.tensor, move.target)
     kind = type(move.spec).__name__.lower()
-    a.step(
+    a.ahead(
         Step(
             name=f"{kind}.{form}",
             group=0,
@@ -155,5 +222,6 @@ def _move(a: _Assembly, move: Move, target: str | None) -> None:
             busy_ns=move.busy_ns,
             sbuf_bytes=move.sbuf_bytes,
             psum_banks=move.psum_banks,
+            path=move.target.home,
         )
     )

@@ -24,7 +24,10 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One way to execute a set of ops as one step, at the position of its last op."""
+    """One way to execute a set of ops as one step, at the position of its last op.
+
+    ``busy_ns`` is of one iteration of the loops ``path`` until the instance multiplies it.
+    """
 
     ops: tuple[str, ...]
     spec: Spec
@@ -33,6 +36,7 @@ class Candidate:
     busy_ns: Mapping[str, int]
     sbuf_bytes: int = 0
     psum_banks: int = 0
+    path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nkigen_cp.errors import Infeasible
-from nkigen_cp.solver.candidates import Candidate
+from nkigen_cp.solver.candidates import Candidate, Need
 from nkigen_cp.solver.decisions import Decisions
-from nkigen_cp.solver.instance import Choice, Instance
+from nkigen_cp.solver.choices import Choice
+from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan.layout import Layout
 
 UNREACHABLE = 10**12
@@ -49,8 +50,8 @@ def greedy(instance: Instance) -> Decisions:
             if candidate.ops[-1] != name:
                 continue
             for need in candidate.needs:
-                _acquire(instance, held, need.tensor, need.layout)
-            _make(held, candidate)
+                _acquire(instance, held, need, name)
+            _make(instance, held, candidate)
     return Decisions(
         chosen=tuple(sorted(picked)),
         moved={t: tuple(sorted(m)) for t, m in sorted(held.moved.items())},
@@ -60,15 +61,16 @@ def greedy(instance: Instance) -> Decisions:
     )
 
 
-def _make(held: _Held, candidate: Candidate) -> None:
+def _make(instance: Instance, held: _Held, candidate: Candidate) -> None:
     for make in candidate.makes:
         if make.layout is None:
             held.written.append(make.tensor)
         else:
-            held.native[make.tensor] = make.layout
+            form = instance.choices[make.tensor].made[make.layout][0]
+            held.native[make.tensor] = form
             kept = held.kept.setdefault(make.tensor, [])
-            if make.layout not in kept:
-                kept.append(make.layout)
+            if form not in kept:
+                kept.append(form)
 
 
 def _pick(instance: Instance) -> list[int]:
@@ -93,8 +95,8 @@ def _pick(instance: Instance) -> list[int]:
             raise Infeasible(f"op {name!r}{where}: its operands fit no layout it can read")
         candidate = instance.candidates[best]
         for need in candidate.needs:
-            _acquire(instance, held, need.tensor, need.layout, optional=True)
-        _make(held, candidate)
+            _acquire(instance, held, need, candidate.ops[-1], optional=True)
+        _make(instance, held, candidate)
         covered |= set(candidate.ops)
         picked.append(best)
     return picked
@@ -103,16 +105,21 @@ def _pick(instance: Instance) -> list[int]:
 def _score(instance: Instance, held: _Held, candidate: Candidate) -> float:
     cost = sum(candidate.busy_ns.values())
     for need in candidate.needs:
-        cost += route(instance, held, need.tensor, need.layout).cost_ns
+        cost += route(instance, held, need, candidate.ops[-1]).cost_ns
     for make in candidate.makes:
         fixed = held.native.get(make.tensor)
-        if fixed is not None and fixed != make.layout:
+        if (
+            fixed is not None
+            and make.layout is not None
+            and fixed not in instance.choices[make.tensor].made[make.layout]
+        ):
             return UNREACHABLE
     return cost / len(candidate.ops) if cost < UNREACHABLE else UNREACHABLE
 
 
-def route(instance: Instance, held: _Held, tensor: str, layout: Layout | None) -> _Route:
-    """The cheapest way to have the tensor in the layout, given what is held."""
+def route(instance: Instance, held: _Held, need: Need, root: str) -> _Route:
+    """The cheapest way for the op to have the tensor in the layout, given what is held."""
+    tensor, layout = need.tensor, need.layout
     choice = instance.choices[tensor]
     backed = choice.in_hbm or tensor in instance.generated or tensor in held.written
     if layout is None:
@@ -120,11 +127,14 @@ def route(instance: Instance, held: _Held, tensor: str, layout: Layout | None) -
             return _Route(cost_ns=0)
         spill = _spill_ns(choice, held)
         return _Route(cost_ns=spill, spill=True) if spill < UNREACHABLE else _far()
-    if layout in held.kept.get(tensor, ()):
-        return _Route(cost_ns=0)
-    routes = _arrivals(choice, held, layout, loads=backed or tensor in held.spilled, extra=0)
-    if not backed and tensor not in held.spilled:
-        routes += _arrivals(choice, held, layout, loads=True, extra=_spill_ns(choice, held))
+    routes: list[_Route] = []
+    for form in choice.served[layout, root]:
+        if form in held.kept.get(tensor, ()):
+            return _Route(cost_ns=0)
+        loads = backed or tensor in held.spilled
+        routes += _arrivals(choice, held, form, loads=loads, extra=0)
+        if not loads:
+            routes += _arrivals(choice, held, form, loads=True, extra=_spill_ns(choice, held))
     return min(routes, key=lambda r: (r.cost_ns, r.moves), default=_far())
 
 
@@ -173,18 +183,14 @@ def _loaded(choice: Choice, held: _Held) -> set[Layout]:
 
 
 def _acquire(
-    instance: Instance,
-    held: _Held,
-    tensor: str,
-    layout: Layout | None,
-    *,
-    optional: bool = False,
+    instance: Instance, held: _Held, need: Need, root: str, *, optional: bool = False
 ) -> None:
-    found = route(instance, held, tensor, layout)
+    found = route(instance, held, need, root)
+    tensor = need.tensor
     if found.cost_ns >= UNREACHABLE:
         if optional:
             return
-        raise Infeasible(f"tensor {tensor!r} cannot be brought into layout {layout}")
+        raise Infeasible(f"tensor {tensor!r} cannot be brought into layout {need.layout}")
     if found.spill:
         held.spilled.setdefault(tensor, []).append(held.native[tensor])
     for j in found.moves:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.dtypes import FLOAT32, DType
-from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
+from nkigen_cp.ir.factor.program import FactorTensor
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
 from nkigen_cp.solver.boxes import Extent, merged, spans
 from nkigen_cp.solver.candidates import Context, Move, rounded
 from nkigen_cp.solver.plan import Generate, Load, Replicate, Store, Tiled, Transpose
-from nkigen_cp.solver.plan.layout import Geometry, Layout, geometry
+from nkigen_cp.solver.plan.layout import Fixed, Geometry, Layout, geometry, own_access
 from nkigen_cp.targets.target import Target
 
 
@@ -264,7 +264,7 @@ def replicate_moves(context: Context, tensor: FactorTensor, target: Layout) -> l
         found.append(
             Move(
                 tensor=tensor.name,
-                source=Layout(),
+                source=Layout().at(target.home, target.fixed),
                 target=target,
                 spec=Replicate(tensor=tensor.name, tiles=tiles, engine=engine),
                 busy_ns=rounded({"tensor": tensor_ns, engine: evict_ns, "gpsimd": ones_ns}),
@@ -313,7 +313,8 @@ def generate_moves(
 ) -> list[Move]:
     """A constant made on chip in the layout: memset, then affine_select where it is not uniform."""
     shape = geometry(tensor, layout)
-    if not _affine_over_partitions(tensor, layout, spec):
+    varies = any(spec.coefficients.get(n, 0) for n in layout.fixed_names)
+    if varies or not _affine_over_partitions(tensor, layout, spec):
         return []
     out = OperandShape(
         memory=Memory.SBUF,
@@ -348,10 +349,16 @@ def _affine_over_partitions(tensor: FactorTensor, layout: Layout, spec: Generate
     return True
 
 
-def identity_store(tensor: FactorTensor, op: str) -> Store:
-    """Writing a whole tensor to HBM in its row-major order."""
-    index = tuple(FactorIndex(digit=f.name) for f in tensor.factors)
-    access = Access(tensor=tensor.name, index=index)
-    return Store(
-        source=access, target=access, digits={f.name: f.size for f in tensor.factors}, op=op
-    )
+def identity_store(
+    tensor: FactorTensor,
+    op: str,
+    path: tuple[str, ...] = (),
+    fixed: Sequence[Fixed] = (),
+) -> Store:
+    """Writing a tensor to HBM in its row-major order.
+
+    One iteration of ``path`` writes one position of the ``fixed`` factors.
+    """
+    access = own_access(tensor, fixed)
+    digits = {f.name: f.size for f in tensor.factors if f.name in access.digits}
+    return Store(source=access, target=access, digits=digits, op=op, path=path)

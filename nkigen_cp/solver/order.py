@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.solver.candidates import Candidate
 
@@ -14,7 +15,8 @@ def execution_order(
     """Program order, with two exceptions.
 
     An op that may share an instruction with its producer, each writing its own tensor, moves up to
-    right behind it; every store follows whatever may produce what it stores.
+    right behind it; every store follows whatever may produce what it stores, outside of the loops
+    that are not its own.
     """
     order: list[str] = []
     pending = list(program.ops)
@@ -27,7 +29,9 @@ def execution_order(
         return all(w in done for t in waiting[name] for w in writers[t])
 
     while pending:
-        name = next((n for n in pending if n in early and ready(n)), None)
+        last = program.ops[order[-1]].path if order else ()
+        near = (n for n in pending if n in early and program.ops[n].path == last)
+        name = next((n for n in near if ready(n)), None)
         name = name or next(n for n in pending if ready(n))
         order.append(name)
         done.add(name)
@@ -37,10 +41,16 @@ def execution_order(
         for make in c.makes:
             makers.setdefault(make.tensor, []).append(c.ops[-1])
     sources = {c.ops[0]: c.needs[0].tensor for c in candidates if c.ops[0] in stores}
+    paths = {n: o.path for n, o in program.ops.items()}
+    paths |= {c.ops[0]: c.path for c in candidates if c.ops[0] in stores}
     for store in stores:
         after = [order.index(w) for w in makers.get(sources[store], [])]
         at = max(after) + 1 if after else len(order)
-        while at < len(order) and order[at] in stores:
+        depth = len(paths[store])
+        while at < len(order) and (
+            order[at] in stores
+            or (at and len(common_path(paths[order[at - 1]], paths[order[at]])) > depth)
+        ):
             at += 1
         order.insert(at, store)
     return tuple(order)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nkigen_cp.solver.decisions import Decisions
-from nkigen_cp.solver.instance import Choice, Instance
+from nkigen_cp.solver.choices import Choice
+from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan import Elementwise, Form, PlanData, Step
 from nkigen_cp.solver.plan.layout import Layout
 

@@ -8,7 +8,6 @@ import ortools  # pyright: ignore[reportMissingTypeStubs]
 
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.program import Program
-from nkigen_cp.ir.factor.refine import refine
 from nkigen_cp.ir.rewrite import canonicalise
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.solver.assemble import assemble
@@ -33,17 +32,19 @@ from nkigen_cp.solver.plan import (
 )
 from nkigen_cp.solver.resume import decisions_of
 from nkigen_cp.solver.search import Outcome, Progress, ProgressFn, search
+from nkigen_cp.solver.structure import Structure, structured
 from nkigen_cp.targets.target import Target
 
 
-def factored(graph: Graph, options: Options) -> Program:
-    """The factored program of a graph under these options."""
-    return refine(canonicalise(graph, matmul_precision=options.matmul_precision))
+def canonical(graph: Graph, options: Options) -> Graph:
+    """The core graph that is planned under these options."""
+    return canonicalise(graph, matmul_precision=options.matmul_precision)
 
 
-def planned_program(graph: Graph, options: Options) -> Program:
-    """The program that plans of this graph and these options speak about."""
-    return planned(factored(graph, options))
+def planned_program(graph: Graph, plan: PlanData) -> Program:
+    """The program that the steps of a plan speak about."""
+    structure = Structure(cuts=plan.cuts, loops=plan.loops)
+    return planned(structured(canonical(graph, plan.options), structure))
 
 
 def solve_graph(
@@ -59,7 +60,7 @@ def solve_graph(
     Raises:
         Infeasible: nothing fits; the message names the tensors that are too large together.
     """
-    instance = build_instance(factored(graph, options), target)
+    instance = build_instance(structured(canonical(graph, options), Structure()), target)
     first = greedy(instance)
     told = None if hint is None else decisions_of(instance, hint)
     starts = [d for d in (told, first) if d is not None and memory.fits(instance, d)]

@@ -6,14 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.ir.factor.program import Digit, FactorOp, FactorTensor, Program
 from nkigen_cp.ir.nki.kernel import Memory
 from nkigen_cp.ir.tensor.graph import DimIndex, Op, Operand
 from nkigen_cp.solver.boxes import runs
 from nkigen_cp.solver.candidates import Candidate, Context, Need, rounded
+from nkigen_cp.solver.homes import tile_of
 from nkigen_cp.solver.moves import identity_store
 from nkigen_cp.solver.plan import Reinterpret, Store
-from nkigen_cp.solver.plan.layout import Layout, geometry
+from nkigen_cp.solver.plan.layout import Fixed, Layout, fixed_factors, geometry
 from nkigen_cp.solver.store_cost import Ends, dma_ns, store_busy_ns
 from nkigen_cp.targets.target import Target
 
@@ -32,24 +34,46 @@ def split_stores(program: Program) -> tuple[Program, list[Store]]:
             continue
         for op in writers:
             digits = {d.name: d.size for d in op.digits}
-            stores.append(Store(source=op.accesses[0], target=op.output, digits=digits, op=op.name))
+            stores.append(
+                Store(
+                    source=op.accesses[0],
+                    target=op.output,
+                    digits=digits,
+                    op=op.name,
+                    path=op.path,
+                )
+            )
             moved.add(out)
             del ops[op.name]
     for out in program.outputs:
         opaque = any(o.kind == "reshape" and o.output.tensor == out for o in ops.values())
         if out not in moved and not opaque:
-            stores.append(identity_store(program.tensors[out], f"store.{out}"))
+            path, fixed = _result_loops(program, out)
+            stores.append(identity_store(program.tensors[out], f"store.{out}", path, fixed))
     sources = tuple(dict.fromkeys(s.source.tensor for s in stores))
     return replace(program, ops=ops, stored=sources), stores
+
+
+def _result_loops(program: Program, tensor: str) -> tuple[tuple[str, ...], tuple[Fixed, ...]]:
+    """The loops one iteration of which completes a part of the tensor; the factors they count."""
+    writers = program.producers(tensor)
+    path = common_path(*(o.result_path for o in writers))
+    if not path:
+        return (), ()
+    fixed = fixed_factors(program.tensors[tensor], writers[0].output)
+    return path, tuple(f for f in fixed if f.loop in path)
 
 
 def store_candidates(context: Context, store: Store, known: Sequence[Layout]) -> list[Candidate]:
     """Storing from any layout its source can have, or straight from HBM if it is there."""
     program, target = context.program, context.target
     tensor = program.tensors[store.source.tensor]
+    fixed = fixed_factors(tensor, store.source)
     layouts = [*known]
-    layouts += [x for x in natural_layouts(tensor, target) if x not in layouts]
-    ordered = (_in_target_order(tensor, store, x) for x in layouts if x.replicas == 1)
+    natural = natural_layouts(tile_of(tensor, Layout(fixed=fixed)), target)
+    layouts += [x for y in natural if (x := y.at((), fixed)) not in layouts]
+    layouts = [x for x in layouts if x.fixed == fixed]
+    ordered = (_in_target_order(tensor, store, x) for x in layouts if x.replicas == 1 and not fixed)
     layouts += [x for x in dict.fromkeys(ordered) if x not in layouts]
     places: list[Layout | None] = [x for x in layouts if x.replicas == 1]
     if tensor.name in context.in_hbm:
@@ -65,6 +89,7 @@ def _candidate(store: Store, layout: Layout | None, busy_dma_ns: float) -> Candi
         needs=(Need(slot="src", tensor=store.source.tensor, layout=layout),),
         makes=(),
         busy_ns=rounded({"dma": busy_dma_ns}),
+        path=store.path,
     )
 
 

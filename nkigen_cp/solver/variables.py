@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ortools.sat.python import cp_model
 
 from nkigen_cp.solver.candidates import ENGINES
-from nkigen_cp.solver.instance import Choice, Instance
+from nkigen_cp.solver.choices import Choice
+from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan.layout import Layout
 
 FormKey = tuple[str, Layout]
@@ -49,6 +50,8 @@ def create_variables(model: cp_model.CpModel, instance: Instance) -> Variables:
         if may_visit(choice):
             for x in loadable(choice):
                 for o in choice.consumers:
+                    if x.home or instance.path(o):
+                        continue  # inside a loop, the form that lives for one iteration is it
                     visiting[name, x, o] = model.new_bool_var(f"visiting[{name},{x},{o}]")
     return Variables(
         chosen=tuple(

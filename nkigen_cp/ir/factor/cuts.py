@@ -9,6 +9,7 @@ break the chain is opaque: it goes through HBM, where row-major reinterpretation
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nkigen_cp.ir.tensor.graph import DimIndex, Graph, Op, Operand
@@ -44,12 +45,24 @@ class Cuts:
         return tuple(b // a for a, b in itertools.pairwise(bounds))[::-1]
 
 
-def find_cuts(graph: Graph) -> Cuts:
-    """The coarsest cuts under which every non-opaque op addresses whole factors."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """A wanted cut of a tensor's dim: blocks of ``inner`` positions."""
+
+    tensor: str
+    dim: int
+    inner: int
+
+
+def find_cuts(graph: Graph, wanted: Sequence[Cut] = ()) -> Cuts:
+    """The coarsest cuts under which every non-opaque op addresses whole factors.
+
+    ``wanted`` cuts are made besides; where they do not nest, views become opaque.
+    """
     opaque: list[str] = [o.name for o in graph.ops.values() if o.kind == "reshape"]
     while True:
         links = [k for op in graph.ops.values() if op.name not in opaque for k in _links(graph, op)]
-        cuts = _propagate(links)
+        cuts = _propagate(links, wanted)
         culprit = _conflict(graph, links, cuts)
         if culprit is None:
             return Cuts(at={n: tuple(sorted(c)) for n, c in cuts.items()}, opaque=tuple(opaque))
@@ -87,8 +100,10 @@ def _nests(link: Link) -> bool:
     return link.stride > 1 and link.offset == 0 and link.dim_size % link.stride == 0
 
 
-def _propagate(links: list[Link]) -> dict[Node, set[int]]:
+def _propagate(links: list[Link], wanted: Sequence[Cut]) -> dict[Node, set[int]]:
     cuts: dict[Node, set[int]] = {}
+    for cut in wanted:
+        cuts.setdefault(("tensor", cut.tensor, cut.dim), set()).add(cut.inner)
     for link in links:
         found = cuts.setdefault(link.dim, set())
         cuts.setdefault(link.axis, set())

@@ -7,7 +7,8 @@ concatenations that nest have turned into such accesses and cost nothing by them
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,11 +57,15 @@ class Digit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorIndex:
-    """Position along one factor: ``offset + step * digit``, or just ``offset`` without a digit."""
+    """Position along one factor: ``offset + step * digit``, or just ``offset`` without a digit.
+
+    ``loop`` names the loop of a nest that counts the position instead of a digit.
+    """
 
     digit: str | None
     offset: int = 0
     step: int = 1
+    loop: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +80,18 @@ class Access:
         """Digits that address the tensor, in the tensor's row-major order."""
         return tuple(i.digit for i in self.index if i.digit is not None)
 
+    @property
+    def loops(self) -> tuple[str, ...]:
+        """Loops that address the tensor, in the tensor's row-major order."""
+        return tuple(i.loop for i in self.index if i.loop is not None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorOp:
-    """A core op over digits, with exactly one result."""
+    """A core op over digits, with exactly one result.
+
+    ``path`` names the loops it runs in, outermost first; one iteration covers ``digits``.
+    """
 
     name: str
     kind: str
@@ -87,6 +100,19 @@ class FactorOp:
     output: Access
     attrs: Mapping[str, Attr] = field(default_factory=dict[str, Attr])
     source: Source | None = None
+    path: tuple[str, ...] = ()
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Loops over what the op reduces, with everything inside them: the result is of all."""
+        indexed = self.output.loops
+        outside = [k for k, loop in enumerate(self.path) if loop not in indexed]
+        return self.path[outside[0] :] if outside else ()
+
+    @property
+    def result_path(self) -> tuple[str, ...]:
+        """The loops in one iteration of which the result is complete."""
+        return self.path[: len(self.path) - len(self.carried)]
 
     @property
     def accesses(self) -> tuple[Access, ...]:
@@ -104,6 +130,19 @@ class FactorOp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """A loop around consecutive ops: ``digits`` gives each op's digit that it counts.
+
+    ``copies`` is the multi-buffering of what lives for one iteration.
+    """
+
+    name: str
+    trips: int
+    digits: Mapping[str, str]
+    copies: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputWindow:
     """A tensor that is a window of the input ``base`` in HBM: its first position in every dim."""
 
@@ -116,7 +155,7 @@ class Program:
     """A factored graph, ops in execution order.
 
     ``stored`` names tensors of which outputs are views that no op of the program makes any more;
-    ``windows`` are the tensors that are parts of inputs.
+    ``windows`` are the tensors that are parts of inputs; ``loops`` those that ops' paths name.
     """
 
     name: str
@@ -128,6 +167,7 @@ class Program:
     constants: Mapping[str, Array]
     stored: tuple[str, ...] = ()
     windows: Mapping[str, InputWindow] = field(default_factory=dict[str, InputWindow])
+    loops: Mapping[str, Loop] = field(default_factory=dict[str, Loop])
     _writers: Mapping[str, tuple[FactorOp, ...]] = field(init=False, repr=False, compare=False)
     _readers: Mapping[str, tuple[FactorOp, ...]] = field(init=False, repr=False, compare=False)
 
@@ -140,6 +180,10 @@ class Program:
                 readers.setdefault(tensor, []).append(op)
         object.__setattr__(self, "_writers", {t: tuple(o) for t, o in writers.items()})
         object.__setattr__(self, "_readers", {t: tuple(o) for t, o in readers.items()})
+
+    def trips(self, path: Sequence[str]) -> int:
+        """How often the body of the innermost of these nested loops runs."""
+        return math.prod(self.loops[name].trips for name in path)
 
     def leaves(self, tensor: str) -> bool:
         """Whether the tensor, or a view of it, leaves the kernel."""

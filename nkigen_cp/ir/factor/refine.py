@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from nkigen_cp.ir.factor.compose import compose_views
-from nkigen_cp.ir.factor.cuts import Cuts, find_cuts
+from nkigen_cp.ir.factor.cuts import Cut, Cuts, find_cuts
 from nkigen_cp.ir.factor.program import (
     Access,
     Digit,
@@ -21,12 +21,15 @@ from nkigen_cp.ir.tensor.graph import Axis, DimIndex, Graph, Immediate, Op, Oper
 from nkigen_cp.ir.tensor.table import OPS, Family
 
 
-def refine(graph: Graph) -> Program:
-    """The factored program of a core graph: views composed away, ops in execution order."""
+def refine(graph: Graph, wanted: Sequence[Cut] = ()) -> Program:
+    """The factored program of a core graph: views composed away, ops in execution order.
+
+    ``wanted`` are cuts that loops need besides those of the views.
+    """
     together: list[str] = []
     while True:
         separated, windows = separate_inputs(graph, together)
-        cuts = find_cuts(separated)
+        cuts = find_cuts(separated, wanted)
         found = misfits(separated, windows, cuts)
         if not found:
             return _factored(graph, separated, cuts, windows)

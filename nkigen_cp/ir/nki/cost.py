@@ -21,7 +21,7 @@ def busy_ns(
     *,
     op: str = "add",
 ) -> float:
-    """Nanoseconds the instruction occupies its engine, the gap to the next one included.
+    """Nanoseconds the instruction occupies its engine; an independent one may start right after.
 
     For ``dma_copy`` these are the DMA engines, taken together.
 

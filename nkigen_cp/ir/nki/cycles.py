@@ -5,6 +5,9 @@ instruction cost', the last release that printed them). Vector fast modes: nki/g
 trainium2_arch.rst, 'Vector Engine Performance Mode'. Stride penalty: trainium_inferentia2_arch.rst,
 'Performance Consideration'. DMA: nki/get-started/about/nki-dma-overview.rst and the constants in
 the target file. All formulas grow with every size.
+
+These are averages of many instructions issued back to back, so an engine's ``gap_ns`` is no part of
+them: what a dependent instruction waits beyond its predecessor's end is the timeline's to add.
 """
 
 from __future__ import annotations
@@ -71,10 +74,9 @@ class Work:
         return [o for o in self.operands.values() if o.free_size > 1 or self.free_size == 1]
 
     def issue_ns(self, cycles: float) -> float:
-        """Time of ``cycles`` of element work: start and minimum issue interval, then the gap."""
+        """Time of ``cycles`` of element work: the start included, at least one issue interval."""
         facts = self.target.engines[self.engine]
-        busy = max(facts.min_issue_cycles, facts.start_cycles + cycles)
-        return busy / facts.clock_ghz + facts.gap_ns
+        return max(facts.min_issue_cycles, facts.start_cycles + cycles) / facts.clock_ghz
 
     def register_read_ns(self) -> float:
         """The extra instruction that reads the accumulator registers, if a result is asked for."""

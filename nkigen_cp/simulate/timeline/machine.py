@@ -49,6 +49,7 @@ class Machine:
         """From the end of one instruction to the start of another that depends on it.
 
         Within an engine only the gap separates them; matmuls pipeline, their sums add up in PSUM.
+        Nothing else adds the gap: independent instructions follow each other without it.
         """
         before, after = (self.target.engines.get(lane) for lane in (producer, consumer))
         if before is not None and producer == consumer:

@@ -76,7 +76,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Step:
-    """An instruction with its lane and the time it works there, the gap behind it left out."""
+    """An instruction with its lane and the time it works there."""
 
     instruction: Instruction
     lane: int
@@ -181,14 +181,12 @@ class _Preparation:
         return LOAD if inward else STORE
 
     def step(self, instruction: Instruction) -> Step:
-        lane = self.lane(instruction)
         busy = instruction_cost_ns(self.target, instruction, self.kernel.buffers)
         dma = instruction.engine == "dma"
-        gap = 0.0 if dma else self.target.engines[instruction.engine].gap_ns
         return Step(
             instruction=instruction,
-            lane=lane,
-            work_ns=busy - gap,
+            lane=self.lane(instruction),
+            work_ns=busy,
             accesses=self.accesses(instruction),
             transfer=self.transfer(instruction, busy) if dma else None,
         )

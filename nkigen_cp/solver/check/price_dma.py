@@ -15,11 +15,15 @@ from nkigen_cp.ir.nki.kernel import Memory
 from nkigen_cp.ir.tensor.graph import Operand
 from nkigen_cp.solver.check.contractions import sides
 from nkigen_cp.solver.check.facts import Facts
-from nkigen_cp.solver.check.geometry import Shape, blocks, demanded, shape_of
+from nkigen_cp.solver.check.geometry import blocks, demanded, shape_of
 from nkigen_cp.solver.plan import CHUNK, Contract, Layout, Reinterpret, Step, Store
+from nkigen_cp.targets.target import Target
 
 Priced = Iterator[tuple[str, float]]
 """(engine, nanoseconds) of some instructions."""
+
+Side = tuple[Memory, DType]
+"""One end of a DMA."""
 
 
 def tile(memory: Memory, dtype: DType, partitions: int, free: int) -> OperandShape:
@@ -31,7 +35,7 @@ def load(facts: Facts, step: Step) -> Priced:
     """A whole tensor into its form."""
     form = facts.forms[step.writes[0].form]
     assert form.layout is not None
-    yield from _loaded(facts, facts.tensor(form.tensor), form.layout, {})
+    yield "dma", loaded_ns(facts.target, facts.tensor(form.tensor), form.layout, {})
 
 
 def streamed(facts: Facts, op: FactorOp, spec: Contract) -> Priced:
@@ -46,8 +50,7 @@ def streamed(facts: Facts, op: FactorOp, spec: Contract) -> Priced:
     named = zip(tensor.factors, access.index, strict=True)
     factor = next(f.name for f, i in named if i.digit == stream.digit)
     for extent, times in blocks(op.size(stream.digit), stream.block):
-        window = {factor: extent}
-        yield from ((e, times * ns) for e, ns in _loaded(facts, tensor, layout, window))
+        yield "dma", times * loaded_ns(facts.target, tensor, layout, {factor: extent})
 
 
 def store(facts: Facts, step: Step) -> Priced:
@@ -56,13 +59,14 @@ def store(facts: Facts, step: Step) -> Priced:
     assert isinstance(spec, Store)
     tensor, into = facts.tensor(form.tensor), facts.tensor(spec.target.tensor)
     hbm = _digit_steps(spec.target, _whole_steps(into))
-    kinds = (into.dtype, tensor.dtype)
+    dst = (Memory.HBM, into.dtype)
     if form.layout is None:
         order = [(d, spec.digits[d]) for d in spec.target.digits]
         row = _rows(order, hbm, _digit_steps(spec.source, _whole_steps(tensor)))
         elements = math.prod(spec.digits.values())
-        yield "dma", _moved_ns(facts, kinds, Memory.HBM, (1, elements), row)
+        yield "dma", _moved_ns(facts.target, dst, (Memory.HBM, tensor.dtype), (1, elements), row)
         return
+    src = (Memory.SBUF, tensor.dtype)
     shape = shape_of(tensor, form.layout)
     chip = _digit_steps(spec.source, [shape.strides.get(f.name, 0) for f in tensor.factors])
     digit = {f.name: i.digit for f, i in zip(tensor.factors, spec.source.index, strict=True)}
@@ -75,12 +79,16 @@ def store(facts: Facts, step: Step) -> Priced:
         order = [(d, spec.digits[d]) for d in again]
         order += [(CHUNK, chunks), *((d, spec.digits[d]) for d in held)]
         extent = (rows, math.prod(n for _, n in order))
-        one = _moved_ns(facts, kinds, Memory.SBUF, extent, _rows(order, hbm, chip))
+        one = _moved_ns(facts.target, dst, src, extent, _rows(order, hbm, chip))
         yield "dma", times * one
 
 
 def _whole_steps(tensor: FactorTensor) -> list[int]:
-    sizes = [f.size for f in tensor.factors]
+    return _dense_steps([f.size for f in tensor.factors])
+
+
+def _dense_steps(sizes: Sequence[int]) -> list[int]:
+    """Elements that a step along each row-major dim moves."""
     return [math.prod(sizes[k + 1 :]) for k in range(len(sizes))]
 
 
@@ -92,30 +100,29 @@ def _digit_steps(access: Access, steps: Sequence[int]) -> dict[str, int]:
 
 
 def _rows(order: Sequence[tuple[str, int]], *sides: Mapping[str, int]) -> int:
-    """Elements from the first on that follow each other on every side, found by counting."""
+    """Elements from the first on that follow each other on every side, found by counting.
+
+    Inside a digit only the first addresses are compared once all inner digits follow each other.
+    """
     rows: list[int] = []
     for steps in sides:
-        places = np.zeros(1, np.int64)
-        for digit, size in order:
-            places = np.ravel(places[:, None] + steps.get(digit, 0) * np.arange(size))
-        breaks = np.flatnonzero(np.diff(places) != 1)
-        rows.append(int(breaks[0]) + 1 if breaks.size else places.size)
+        row = 1
+        for digit, size in reversed(order):
+            breaks = np.flatnonzero(np.diff(steps.get(digit, 0) * np.arange(size)) != row)
+            row *= int(breaks[0]) + 1 if breaks.size else size
+            if breaks.size:
+                break
+        rows.append(row)
     return min(rows)
 
 
-def _moved_ns(
-    facts: Facts,
-    kinds: tuple[DType, DType],
-    source: Memory,
-    extent: tuple[int, int],
-    row: int,
-) -> float:
-    """One DMA of (partitions, elements each) from ``source`` into HBM in rows."""
+def _moved_ns(target: Target, dst: Side, src: Side, extent: tuple[int, int], row: int) -> float:
+    """One DMA of (partitions, elements each) in rows of ``row`` elements."""
     sides = {
         name: replace(tile(memory, kind, *extent), run_bytes=row * kind.size_bytes)
-        for name, memory, kind in (("dst", Memory.HBM, kinds[0]), ("src", source, kinds[1]))
+        for name, (memory, kind) in (("dst", dst), ("src", src))
     }
-    return busy_ns(facts.target, "dma_copy", "dma", sides)
+    return busy_ns(target, "dma_copy", "dma", sides)
 
 
 def _partition_pieces(
@@ -155,8 +162,8 @@ def reinterpret(facts: Facts, step: Step) -> Priced:
         elements = math.prod(sizes)
         strides = [_axis_strides(s, tensors[s.tensor].shape, len(sizes)) for s in sides]
         row = min(_contiguous(sizes, each) for each in strides)
-    kinds = (tensors[sides[1].tensor].dtype, tensors[sides[0].tensor].dtype)
-    yield "dma", _moved_ns(facts, kinds, Memory.HBM, (1, elements), row)
+    src, dst = ((Memory.HBM, tensors[s.tensor].dtype) for s in sides)
+    yield "dma", _moved_ns(facts.target, dst, src, (1, elements), row)
 
 
 def _axis_strides(operand: Operand, shape: Sequence[int], axes: int) -> list[int]:
@@ -179,44 +186,29 @@ def _contiguous(sizes: Sequence[int], strides: Sequence[int]) -> int:
     return row
 
 
-def _loaded(
-    facts: Facts, tensor: FactorTensor, layout: Layout, window: Mapping[str, int]
-) -> Priced:
-    """DMAs that load a tensor, or a window of some free factors.
+def loaded_ns(
+    target: Target, tensor: FactorTensor, layout: Layout, window: Mapping[str, int]
+) -> float:
+    """DMAs that load a tensor, or a window (free factor -> extent) of it.
 
-    All full chunks come in one where there is no partial chunk, else in one each.
+    All full chunks come in one where there is no partial chunk, else in one each. Rows are found
+    from the addresses on both sides: HBM is row-major, the window lies densely in each partition.
     """
     shape = shape_of(tensor, layout)
     free = {**shape.free, **window}
+    hbm = dict(zip((f.name for f in tensor.factors), _whole_steps(tensor), strict=True))
+    chip = dict(zip(free, _dense_steps([*free.values()]), strict=True))
     elements = math.prod(free.values())
-    row = _row(tensor, shape, free)
+    if layout.partition:
+        hbm[CHUNK], chip[CHUNK] = hbm[layout.partition[0]] * layout.block, elements
+
+    def one(partitions: int, chunks: int) -> float:
+        row = _rows([(CHUNK, chunks), *free.items()], hbm, chip)
+        dst, src = (Memory.SBUF, tensor.dtype), (Memory.HBM, tensor.dtype)
+        return _moved_ns(target, dst, src, (partitions, chunks * elements), row)
+
     full = shape.chunks - (shape.rest > 0)
-    if full and not shape.rest:
-        yield "dma", _dma_ns(facts, tensor.dtype, shape.partitions, full * elements, row)
-    elif full:
-        yield "dma", full * _dma_ns(facts, tensor.dtype, shape.partitions, elements, row)
-    if shape.rest:
-        yield "dma", _dma_ns(facts, tensor.dtype, shape.rest * shape.inner, elements, row)
-
-
-def _row(tensor: FactorTensor, shape: Shape, free: Mapping[str, int]) -> int:
-    """Elements next to each other both in HBM and in a partition."""
-    row = 1
-    for factor, name in zip(reversed(tensor.factors), reversed([*shape.free]), strict=False):
-        if factor.name != name:
-            break
-        row *= free[name]
-        if free[name] != factor.size:
-            break
-    return row
-
-
-def _dma_ns(facts: Facts, dtype: DType, partitions: int, elements: int, row: int) -> float:
-    shape = OperandShape(
-        memory=Memory.SBUF,
-        dtype=dtype,
-        partitions=partitions,
-        free_size=elements,
-        run_bytes=row * dtype.size_bytes,
-    )
-    return busy_ns(facts.target, "dma_copy", "dma", {"dst": shape, "src": shape})
+    if not shape.rest:
+        return one(shape.partitions, full)
+    last = one(shape.rest * shape.inner, 1)
+    return last + (full * one(shape.partitions, 1) if full else 0.0)

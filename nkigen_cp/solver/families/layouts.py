@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 
 from ortools.sat.python import cp_model
 
-from nkigen_cp.solver.instance import Choice, Instance
+from nkigen_cp.solver.choices import Choice
+from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.solver.variables import Variables
 
@@ -25,24 +27,16 @@ def _making(
     return [variables.chosen[i] for i in choice.makers.get((layout, op), ())]
 
 
-def _reading(
-    variables: Variables, choice: Choice, layout: Layout | None, root: str
-) -> list[cp_model.IntVar]:
-    """Literals of candidates rooted at ``root`` that read the tensor in the layout."""
-    return [variables.chosen[i] for i in choice.readers.get((layout, root), ())]
-
-
 def _needs(model: cp_model.CpModel, variables: Variables, choice: Choice) -> None:
     name = choice.tensor.name
-    for root in choice.consumers:
-        for x in choice.layouts:
-            literals = _reading(variables, choice, x, root)
-            if literals:
-                held = [variables.kept[name, x]]
-                visit = variables.visiting.get((name, x, root))
-                model.add(sum(literals) <= sum(held if visit is None else [*held, visit]))
-        if not choice.in_hbm:
-            for literal in _reading(variables, choice, None, root):
+    for (x, root), indices in choice.readers.items():
+        literals = [variables.chosen[i] for i in indices]
+        if x is not None:
+            places = [variables.kept[name, f] for f in choice.served[x, root]]
+            visits = (variables.visiting.get((name, f, root)) for f in choice.served[x, root])
+            model.add(sum(literals) <= sum([*places, *(v for v in visits if v is not None)]))
+        elif not choice.in_hbm:
+            for literal in literals:
                 model.add(sum(_in_hbm(variables, choice)) >= literal)
 
 
@@ -57,14 +51,15 @@ def _in_hbm(variables: Variables, choice: Choice) -> list[cp_model.IntVar]:
 def _origins(
     model: cp_model.CpModel, instance: Instance, variables: Variables, choice: Choice
 ) -> None:
-    native: dict[Layout, list[cp_model.IntVar]] = {}
-    for x in choice.layouts:
+    native: dict[Layout, list[cp_model.IntVar]] = {x: [] for x in choice.layouts}
+    for x, forms in choice.made.items():
         per_producer = [_making(variables, choice, x, p) for p in choice.producers]
-        native[x] = per_producer[0] if per_producer else []
         for other in per_producer[1:]:
-            model.add(sum(other) == sum(native[x]))
+            model.add(sum(other) == sum(per_producer[0]))
+        for form in forms:
+            native[form] = per_producer[0]
+        _homes(model, variables, choice, forms, per_producer[0])
     _arrivals(model, variables, choice, native)
-    _homes(model, variables, choice, native)
     if not (choice.in_hbm or choice.tensor.name in instance.generated):
         _loads(model, variables, choice)
 
@@ -95,17 +90,22 @@ def _homes(
     model: cp_model.CpModel,
     variables: Variables,
     choice: Choice,
-    native: Mapping[Layout, list[cp_model.IntVar]],
+    forms: Sequence[Layout],
+    native: list[cp_model.IntVar],
 ) -> None:
-    """What a producer writes is kept or spilled; only what was written can be spilled."""
+    """What a producer writes is kept or spilled, in one place; only that can be spilled."""
     name = choice.tensor.name
-    for x in choice.layouts:
-        spilled = variables.spilled.get((name, x))
-        places = [variables.kept[name, x], *([] if spilled is None else [spilled])]
-        if native[x]:
-            model.add(sum(native[x]) <= sum(places))
-        if spilled is not None:
-            model.add(spilled <= sum(native[x]))
+    places = [
+        [v for v in (variables.kept[name, x], variables.spilled.get((name, x))) if v is not None]
+        for x in forms
+    ]
+    model.add(sum(native) <= sum(v for place in places for v in place))
+    for x in forms:
+        if (name, x) in variables.spilled:
+            model.add(variables.spilled[name, x] <= sum(native))
+    for one, other in itertools.combinations(places, 2):
+        for a, b in itertools.product(one, other):
+            model.add_at_most_one(a, b)
 
 
 def _loads(model: cp_model.CpModel, variables: Variables, choice: Choice) -> None:

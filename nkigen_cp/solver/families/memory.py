@@ -5,7 +5,8 @@ from __future__ import annotations
 from ortools.sat.python import cp_model
 
 from nkigen_cp.solver.decisions import Decisions
-from nkigen_cp.solver.instance import Choice, Instance
+from nkigen_cp.solver.choices import Choice
+from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.solver.variables import Variables
 
@@ -17,12 +18,16 @@ def fits(instance: Instance, decisions: Decisions) -> bool:
     for k, op in enumerate(instance.order):
         load = sum(c.sbuf_bytes for c in executed if c.ops[-1] == op)
         for name, choice in instance.choices.items():
-            if choice.first <= k <= choice.last:
-                load += sum(
-                    choice.sizes[x] + making_bytes(choice, x) for x in decisions.kept.get(name, ())
-                )
-            if choice.first <= k <= choice.settled:
-                load += sum(choice.sizes[x] for x in decisions.spilled.get(name, ()))
+            load += sum(
+                choice.sizes[x] + making_bytes(choice, x)
+                for x in decisions.kept.get(name, ())
+                if choice.alive[x][0] <= k <= choice.alive[x][1]
+            )
+            load += sum(
+                choice.sizes[x]
+                for x in decisions.spilled.get(name, ())
+                if choice.alive[x][0] <= k <= choice.settled[x]
+            )
         load += sum(instance.choices[t].sizes[x] for t, x, root in decisions.visiting if root == op)
         if load > capacity:
             return False
@@ -54,12 +59,12 @@ def _alive(
     name = choice.tensor.name
     terms: list[tuple[int, cp_model.IntVar]] = []
     for x in choice.layouts:
-        if choice.first <= k <= choice.last:
+        if choice.alive[x][0] <= k <= choice.alive[x][1]:
             terms.append((choice.sizes[x] + making_bytes(choice, x), variables.kept[name, x]))
         visit = variables.visiting.get((name, x, op))
         if visit is not None:
             terms.append((choice.sizes[x], visit))
         spilled = variables.spilled.get((name, x))
-        if spilled is not None and choice.first <= k <= choice.settled:
+        if spilled is not None and choice.alive[x][0] <= k <= choice.settled[x]:
             terms.append((choice.sizes[x], spilled))
     return terms

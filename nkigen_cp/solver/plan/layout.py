@@ -9,8 +9,8 @@ On chip a tensor is a buffer of shape (partitions, [chunks], remaining factors i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.factor.program import Access, Factor, FactorIndex, FactorTensor
 
@@ -19,22 +19,49 @@ CHUNK = "#chunk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fixed:
+    """A factor held at one position at a time: ``offset + step * loop``."""
+
+    factor: str
+    loop: str
+    offset: int = 0
+    step: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """Partition factors, the block of the outermost one, and replicas.
 
-    ``free`` orders the free factors where the canonical order is not wanted.
+    ``free`` orders the free factors where the canonical order is not wanted. A form that lives for
+    one iteration of the loops ``home`` holds one position of the ``fixed`` factors at a time.
     """
 
     partition: tuple[str, ...] = ()
     block: int = 0
     replicas: int = 1
     free: tuple[str, ...] = ()
+    fixed: tuple[Fixed, ...] = ()
+    home: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        where = f"[{'.'.join(self.home)}]" if self.home else ""
         if not self.partition:
-            return f"replicated x{self.replicas}" if self.replicas > 1 else "row"
+            return (f"replicated x{self.replicas}" if self.replicas > 1 else "row") + where
         order = f"({','.join(self.free)})" if self.free else ""
-        return f"{'.'.join(self.partition)}/{self.block}{order}"
+        return f"{'.'.join(self.partition)}/{self.block}{order}{where}"
+
+    def at(self, home: tuple[str, ...], fixed: tuple[Fixed, ...]) -> Layout:
+        """The same arrangement of a form that lives elsewhere."""
+        return replace(self, home=home, fixed=fixed)
+
+    @property
+    def fixed_names(self) -> tuple[str, ...]:
+        return tuple(f.factor for f in self.fixed)
+
+    @property
+    def shape(self) -> Layout:
+        """The arrangement alone, wherever the form lives."""
+        return self.at((), ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +103,8 @@ def _free_order(tensor: FactorTensor, layout: Layout) -> tuple[Factor, ...]:
     """
     if layout.free:
         return tuple(tensor.factor(n) for n in layout.free)
-    free = [f for f in tensor.factors if f.name not in layout.partition]
+    apart = (*layout.partition, *layout.fixed_names)
+    free = [f for f in tensor.factors if f.name not in apart]
     if free and layout.partition and tensor.factors[-1].name in layout.partition:
         longest = max(free, key=lambda f: f.size)
         free.remove(longest)
@@ -109,8 +137,9 @@ def operand_layout(tensor: FactorTensor, access: Access, run: Run) -> Layout | N
         i.digit: (f, i) for f, i in zip(tensor.factors, access.index, strict=True) if i.digit
     }
     found = [factors.get(d) for d in run.digits]
+    fixed = fixed_factors(tensor, access)
     if not any(found):
-        return Layout(replicas=run.partitions)
+        return Layout(replicas=run.partitions, fixed=fixed)
     if not all(found):
         return None
     pairs = [p for p in found if p is not None]
@@ -126,7 +155,29 @@ def operand_layout(tensor: FactorTensor, access: Access, run: Run) -> Layout | N
     block = min(run.block, outer_factor.size)
     if block != run.block:
         return None
-    return Layout(partition=tuple(f.name for f, _ in pairs), block=block)
+    return Layout(partition=tuple(f.name for f, _ in pairs), block=block, fixed=fixed)
+
+
+def fixed_factors(tensor: FactorTensor, access: Access) -> tuple[Fixed, ...]:
+    """Factors of which the access takes one position per iteration of its op's loops."""
+    if not access.index:  # the tensor as a whole
+        return ()
+    return tuple(
+        Fixed(factor=f.name, loop=i.loop, offset=i.offset, step=i.step)
+        for f, i in zip(tensor.factors, access.index, strict=True)
+        if i.loop is not None
+    )
+
+
+def own_access(tensor: FactorTensor, fixed: Sequence[Fixed] = ()) -> Access:
+    """The access whose digits are the tensor's factors, fixed ones being where their loops are."""
+    at = {
+        f.factor: FactorIndex(digit=None, offset=f.offset, step=f.step, loop=f.loop) for f in fixed
+    }
+    return Access(
+        tensor=tensor.name,
+        index=tuple(at.get(f.name, FactorIndex(digit=f.name)) for f in tensor.factors),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nkigen_cp.ir.factor.program import Access, Program
+from nkigen_cp.ir.factor.cuts import Cut
+from nkigen_cp.ir.factor.program import Access, Loop, Program
 from nkigen_cp.solver.plan.layout import CHUNK, Layout, Run
 
 Value = str | int | float | bool
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 """Version of the plan file format."""
 
 
@@ -113,12 +114,16 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """SBUF or HBM -> HBM tensor ``target`` through index maps in shared digits."""
+    """SBUF or HBM -> HBM tensor ``target`` through index maps in shared digits.
+
+    One iteration of the loops ``path`` stores ``digits``.
+    """
 
     source: Access
     target: Access
     digits: Mapping[str, int]
     op: str
+    path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +176,11 @@ Spec = Elementwise | Contract | Load | Store | Transpose | Replicate | Generate 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """One materialisation of a tensor; forms in HBM have no layout. Steps are plan positions."""
+    """One materialisation of a tensor; forms in HBM have no layout. Steps are plan positions.
+
+    ``copies`` buffers of it take turns where it lives inside a loop; ``partition_bytes`` is that of
+    all of them.
+    """
 
     name: str
     tensor: str
@@ -179,6 +188,7 @@ class Form:
     partition_bytes: int
     first_step: int
     last_step: int
+    copies: int = 1
     address: int | None = None
 
 
@@ -192,7 +202,10 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One group of the plan; ``busy_ns`` per engine, ``sbuf_bytes`` of tiles alive inside it."""
+    """One group of the plan, inside the loops ``path``.
+
+    ``busy_ns`` per engine is that of all iterations, ``sbuf_bytes`` of tiles alive inside one.
+    """
 
     name: str
     group: int
@@ -202,6 +215,7 @@ class Step:
     busy_ns: Mapping[str, int]
     sbuf_bytes: int = 0
     psum_banks: int = 0
+    path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +231,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanData:
-    """The serialised part of a plan. ``gap`` is (objective - bound) / objective."""
+    """The serialised part of a plan. ``gap`` is (objective - bound) / objective.
+
+    ``cuts`` split dims for the ``loops``; an outer loop is listed before its inner ones.
+    """
 
     version: int
     kernel: str
@@ -233,6 +250,8 @@ class PlanData:
     residency: Mapping[str, str]
     forms: tuple[Form, ...]
     steps: tuple[Step, ...]
+    cuts: tuple[Cut, ...] = ()
+    loops: tuple[Loop, ...] = ()
 
     @property
     def gap(self) -> float:

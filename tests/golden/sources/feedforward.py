@@ -26,6 +26,13 @@ def feedforward(x, gate_up_weight, down_weight, gate_up_bias, down_bias):
     gate_up_bias_v = gate_up_bias.reshape((48, 128))
     add_1_v = add_1.reshape((128, 1024))
 
+    # partition: d0; free: chunk, d1
+    gate_up_weight_0_by_d0 = nl.ndarray((128, 8, 3072), dtype=nl.float32, buffer=nl.sbuf,
+                                        name="gate_up_weight_0_by_d0")
+
+    # load gate_up_weight.0
+    nisa.dma_copy(dst=gate_up_weight_0_by_d0,
+                  src=gate_up_weight_v[0:8, 0:128, 0:3072].permute((1, 0, 2)))
     # partition: d1; free: d2
     x_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d1")
 
@@ -43,40 +50,6 @@ def feedforward(x, gate_up_weight, down_weight, gate_up_bias, down_bias):
                               engine=nisa.engine.tensor)
         nisa.tensor_copy(dst=x_by_d2[0:128, 4 * i_d2:4 * i_d2 + 4, 0:128], src=x_T,
                          engine=nisa.engine.scalar)
-    # partition: d0; free: chunk, d1
-    gate_up_weight_0_by_d0 = nl.ndarray((128, 8, 3072), dtype=nl.float32, buffer=nl.sbuf,
-                                        name="gate_up_weight_0_by_d0")
-
-    # load gate_up_weight.0
-    nisa.dma_copy(dst=gate_up_weight_0_by_d0,
-                  src=gate_up_weight_v[0:8, 0:128, 0:3072].permute((1, 0, 2)))
-    # partition: d1; free: d2
-    contract_1_2_by_d1 = nl.ndarray((128, 3072), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="contract_1_2_by_d1")
-    for i_d2_2 in range(6):
-        # accumulates contract_1_2
-        contract_1_2_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                     name=f"contract_1_2_ps_i_d2_2{i_d2_2}")
-        for i_r3 in range(8):
-            nisa.nc_matmul(dst=contract_1_2_ps, stationary=x_by_d2[0:128, i_r3, 0:128],
-                           moving=gate_up_weight_0_by_d0[0:128, i_r3, 512 * i_d2_2:512 * i_d2_2 + 512],
-                           accumulate=(i_r3 > 0))
-        nisa.tensor_copy(dst=contract_1_2_by_d1[0:128, 512 * i_d2_2:512 * i_d2_2 + 512],
-                         src=contract_1_2_ps, engine=nisa.engine.scalar)
-    # partition: d2; free: chunk, d1
-    contract_1_2_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="contract_1_2_by_d2")
-    for i_d2_3 in range(6):
-        # blocks of contract_1_2, transposed
-        contract_1_2_T = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
-                                    name=f"contract_1_2_T_i_d2_3{i_d2_3}")
-        for i_blk_2 in range(4):
-            # transpose contract_1_2
-            nisa.nc_transpose(dst=contract_1_2_T[0:128, i_blk_2, 0:128],
-                              data=contract_1_2_by_d1[0:128, 512 * i_d2_3 + 128 * i_blk_2:512 * i_d2_3 + 128 * i_blk_2 + 128],
-                              engine=nisa.engine.tensor)
-        nisa.tensor_copy(dst=contract_1_2_by_d2[0:128, 4 * i_d2_3:4 * i_d2_3 + 4, 0:128],
-                         src=contract_1_2_T, engine=nisa.engine.scalar)
     # partition: d0; free: chunk
     gate_up_bias_0_by_d0 = nl.ndarray((128, 24), dtype=nl.float32, buffer=nl.sbuf,
                                       name="gate_up_bias_0_by_d0")
@@ -86,10 +59,16 @@ def feedforward(x, gate_up_weight, down_weight, gate_up_bias, down_bias):
     # partition: d2; free: chunk, d1
     silu_multiply_1_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
                                        name="silu_multiply_1_by_d2")
-    for i_chunk in range(24):
-        nisa.activation(dst=silu_multiply_1_by_d2[0:128, i_chunk, 0:128], op=nl.silu,
-                        data=contract_1_2_by_d2[0:128, i_chunk, 0:128],
-                        bias=gate_up_bias_0_by_d0[0:128, i_chunk:i_chunk + 1])
+    for i_d2_2 in range(24):
+        # accumulates contract_1_2
+        contract_1_2_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
+                                     name=f"contract_1_2_ps_i_d2_2{i_d2_2}")
+        for i_r3 in range(8):
+            nisa.nc_matmul(dst=contract_1_2_ps,
+                           stationary=gate_up_weight_0_by_d0[0:128, i_r3, 128 * i_d2_2:128 * i_d2_2 + 128],
+                           moving=x_by_d2[0:128, i_r3, 0:128], accumulate=(i_r3 > 0))
+        nisa.activation(dst=silu_multiply_1_by_d2[0:128, i_d2_2, 0:128], op=nl.silu,
+                        data=contract_1_2_ps, bias=gate_up_bias_0_by_d0[0:128, i_d2_2:i_d2_2 + 1])
     # partition: d0; free: chunk, d1
     gate_up_weight_1_by_d0 = nl.ndarray((128, 8, 3072), dtype=nl.float32, buffer=nl.sbuf,
                                         name="gate_up_weight_1_by_d0")
@@ -106,19 +85,19 @@ def feedforward(x, gate_up_weight, down_weight, gate_up_bias, down_bias):
     # partition: d2; free: chunk, d1
     multiply_1_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
                                   name="multiply_1_by_d2")
-    for i_d2_4 in range(24):
+    for i_d2_3 in range(24):
         # accumulates contract_1_3
         contract_1_3_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
-                                     name=f"contract_1_3_ps_i_d2_4{i_d2_4}")
+                                     name=f"contract_1_3_ps_i_d2_3{i_d2_3}")
         for i_r3_2 in range(8):
             nisa.nc_matmul(dst=contract_1_3_ps,
-                           stationary=gate_up_weight_1_by_d0[0:128, i_r3_2, 128 * i_d2_4:128 * i_d2_4 + 128],
+                           stationary=gate_up_weight_1_by_d0[0:128, i_r3_2, 128 * i_d2_3:128 * i_d2_3 + 128],
                            moving=x_by_d2[0:128, i_r3_2, 0:128], accumulate=(i_r3_2 > 0))
-        nisa.scalar_tensor_tensor(dst=multiply_1_by_d2[0:128, i_d2_4, 0:128], data=contract_1_3_ps,
+        nisa.scalar_tensor_tensor(dst=multiply_1_by_d2[0:128, i_d2_3, 0:128], data=contract_1_3_ps,
                                   op0=nl.add,
-                                  operand0=gate_up_bias_1_by_d0[0:128, i_d2_4:i_d2_4 + 1],
+                                  operand0=gate_up_bias_1_by_d0[0:128, i_d2_3:i_d2_3 + 1],
                                   op1=nl.multiply,
-                                  operand1=silu_multiply_1_by_d2[0:128, i_d2_4, 0:128])
+                                  operand1=silu_multiply_1_by_d2[0:128, i_d2_3, 0:128])
     # partition: d0; free: chunk, d1
     down_weight_by_d0 = nl.ndarray((128, 24, 1024), dtype=nl.float32, buffer=nl.sbuf,
                                    name="down_weight_by_d0")
@@ -147,16 +126,16 @@ def feedforward(x, gate_up_weight, down_weight, gate_up_bias, down_bias):
                          engine=nisa.engine.scalar)
     # partition: d1; free: d2
     add_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="add_1_by_d1")
-    for i_d2_5 in range(2):
+    for i_d2_4 in range(2):
         # accumulates contract_2
         contract_2_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                   name=f"contract_2_ps_i_d2_5{i_d2_5}")
+                                   name=f"contract_2_ps_i_d2_4{i_d2_4}")
         for i_r3_3 in range(24):
             nisa.nc_matmul(dst=contract_2_ps, stationary=multiply_1_by_d2[0:128, i_r3_3, 0:128],
-                           moving=down_weight_by_d0[0:128, i_r3_3, 512 * i_d2_5:512 * i_d2_5 + 512],
+                           moving=down_weight_by_d0[0:128, i_r3_3, 512 * i_d2_4:512 * i_d2_4 + 512],
                            accumulate=(i_r3_3 > 0))
-        nisa.tensor_tensor(dst=add_1_by_d1[0:128, 512 * i_d2_5:512 * i_d2_5 + 512],
-                           data1=down_bias_all[0:128, 512 * i_d2_5:512 * i_d2_5 + 512],
+        nisa.tensor_tensor(dst=add_1_by_d1[0:128, 512 * i_d2_4:512 * i_d2_4 + 512],
+                           data1=down_bias_all[0:128, 512 * i_d2_4:512 * i_d2_4 + 512],
                            data2=contract_2_ps, op=nl.add, engine=nisa.engine.vector)
 
     # store add_1

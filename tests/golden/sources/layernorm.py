@@ -51,6 +51,11 @@ def layernorm(x, weight, bias):
                                            name="divide_1_reciprocal_by_d1")
     nisa.activation(dst=divide_1_reciprocal_by_d1, op=nl.rsqrt, data=variance_sum_by_d1, bias=1e-06,
                     scale=0.0009765625)
+    # partition: d1; free: d2
+    divide_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf,
+                                name="divide_1_by_d1")
+    nisa.tensor_scalar(dst=divide_1_by_d1, data=centred_by_d1, op0=nl.multiply,
+                       operand0=divide_1_reciprocal_by_d1, engine=nisa.engine.scalar)
     # one partition; free: d0
     weight_row = nl.ndarray((1, 1024), dtype=nl.float32, buffer=nl.sbuf, name="weight_row")
 
@@ -73,9 +78,8 @@ def layernorm(x, weight, bias):
     # partition: d1; free: d2
     multiply_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf,
                                   name="multiply_1_by_d1")
-    nisa.scalar_tensor_tensor(dst=multiply_1_by_d1, data=centred_by_d1, op0=nl.multiply,
-                              operand0=divide_1_reciprocal_by_d1, op1=nl.multiply,
-                              operand1=weight_all)
+    nisa.tensor_tensor(dst=multiply_1_by_d1, data1=weight_all, data2=divide_1_by_d1, op=nl.multiply,
+                       engine=nisa.engine.gpsimd)
     # one partition; free: d0
     bias_row = nl.ndarray((1, 1024), dtype=nl.float32, buffer=nl.sbuf, name="bias_row")
 

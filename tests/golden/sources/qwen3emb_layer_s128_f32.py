@@ -39,6 +39,7 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     gate_up_weight_v = gate_up_weight.reshape((8, 128, 6144))
     down_weight_v = down_weight.reshape((24, 128, 1024))
     gate_up_bias_v = gate_up_bias.reshape((48, 128))
+    down_bias_v = down_bias.reshape((8, 128))
     add_1_v = add_1.reshape((128, 1024))
 
     # partition: d1; free: d2
@@ -555,34 +556,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # load gate_up_weight.0
     nisa.dma_copy(dst=gate_up_weight_0_by_d0,
                   src=gate_up_weight_v[0:8, 0:128, 0:3072].permute((1, 0, 2)))
-    # partition: d1; free: d2
-    forward_contract_1_2_by_d1 = nl.ndarray((128, 3072), dtype=nl.float32, buffer=nl.sbuf,
-                                            name="forward_contract_1_2_by_d1")
-    for i_d2_14 in range(6):
-        # accumulates forward.contract_1_2
-        forward_contract_1_2_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                             name=f"forward_contract_1_2_ps_i_d2_14{i_d2_14}")
-        for i_r3_6 in range(8):
-            nisa.nc_matmul(dst=forward_contract_1_2_ps,
-                           stationary=normed_by_d2[0:128, i_r3_6, 0:128],
-                           moving=gate_up_weight_0_by_d0[0:128, i_r3_6, 512 * i_d2_14:512 * i_d2_14 + 512],
-                           accumulate=(i_r3_6 > 0))
-        nisa.tensor_copy(dst=forward_contract_1_2_by_d1[0:128, 512 * i_d2_14:512 * i_d2_14 + 512],
-                         src=forward_contract_1_2_ps, engine=nisa.engine.scalar)
-    # partition: d2; free: chunk, d1
-    forward_contract_1_2_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                            name="forward_contract_1_2_by_d2")
-    for i_d2_15 in range(6):
-        # blocks of forward.contract_1_2, transposed
-        forward_contract_1_2_T = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
-                                            name=f"forward_contract_1_2_T_i_d2_15{i_d2_15}")
-        for i_blk_6 in range(4):
-            # transpose forward.contract_1_2
-            nisa.nc_transpose(dst=forward_contract_1_2_T[0:128, i_blk_6, 0:128],
-                              data=forward_contract_1_2_by_d1[0:128, 512 * i_d2_15 + 128 * i_blk_6:512 * i_d2_15 + 128 * i_blk_6 + 128],
-                              engine=nisa.engine.tensor)
-        nisa.tensor_copy(dst=forward_contract_1_2_by_d2[0:128, 4 * i_d2_15:4 * i_d2_15 + 4, 0:128],
-                         src=forward_contract_1_2_T, engine=nisa.engine.scalar)
     # partition: d0; free: chunk
     gate_up_bias_0_by_d0 = nl.ndarray((128, 24), dtype=nl.float32, buffer=nl.sbuf,
                                       name="gate_up_bias_0_by_d0")
@@ -592,10 +565,17 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d2; free: chunk, d1
     forward__silu_multiply_1_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
                                                 name="forward__silu_multiply_1_by_d2")
-    for i_chunk_3 in range(24):
-        nisa.activation(dst=forward__silu_multiply_1_by_d2[0:128, i_chunk_3, 0:128], op=nl.silu,
-                        data=forward_contract_1_2_by_d2[0:128, i_chunk_3, 0:128],
-                        bias=gate_up_bias_0_by_d0[0:128, i_chunk_3:i_chunk_3 + 1])
+    for i_d2_14 in range(24):
+        # accumulates forward.contract_1_2
+        forward_contract_1_2_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
+                                             name=f"forward_contract_1_2_ps_i_d2_14{i_d2_14}")
+        for i_r3_6 in range(8):
+            nisa.nc_matmul(dst=forward_contract_1_2_ps,
+                           stationary=gate_up_weight_0_by_d0[0:128, i_r3_6, 128 * i_d2_14:128 * i_d2_14 + 128],
+                           moving=normed_by_d2[0:128, i_r3_6, 0:128], accumulate=(i_r3_6 > 0))
+        nisa.activation(dst=forward__silu_multiply_1_by_d2[0:128, i_d2_14, 0:128], op=nl.silu,
+                        data=forward_contract_1_2_ps,
+                        bias=gate_up_bias_0_by_d0[0:128, i_d2_14:i_d2_14 + 1])
     # partition: d0; free: chunk, d1
     gate_up_weight_1_by_d0 = nl.ndarray((128, 8, 3072), dtype=nl.float32, buffer=nl.sbuf,
                                         name="gate_up_weight_1_by_d0")
@@ -612,59 +592,57 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d2; free: chunk, d1
     forward_multiply_1_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
                                           name="forward_multiply_1_by_d2")
-    for i_d2_16 in range(24):
+    for i_d2_15 in range(24):
         # accumulates forward.contract_1_3
         forward_contract_1_3_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
-                                             name=f"forward_contract_1_3_ps_i_d2_16{i_d2_16}")
+                                             name=f"forward_contract_1_3_ps_i_d2_15{i_d2_15}")
         for i_r3_7 in range(8):
             nisa.nc_matmul(dst=forward_contract_1_3_ps,
-                           stationary=gate_up_weight_1_by_d0[0:128, i_r3_7, 128 * i_d2_16:128 * i_d2_16 + 128],
+                           stationary=gate_up_weight_1_by_d0[0:128, i_r3_7, 128 * i_d2_15:128 * i_d2_15 + 128],
                            moving=normed_by_d2[0:128, i_r3_7, 0:128], accumulate=(i_r3_7 > 0))
-        nisa.scalar_tensor_tensor(dst=forward_multiply_1_by_d2[0:128, i_d2_16, 0:128],
+        nisa.scalar_tensor_tensor(dst=forward_multiply_1_by_d2[0:128, i_d2_15, 0:128],
                                   data=forward_contract_1_3_ps, op0=nl.add,
-                                  operand0=gate_up_bias_1_by_d0[0:128, i_d2_16:i_d2_16 + 1],
+                                  operand0=gate_up_bias_1_by_d0[0:128, i_d2_15:i_d2_15 + 1],
                                   op1=nl.multiply,
-                                  operand1=forward__silu_multiply_1_by_d2[0:128, i_d2_16, 0:128])
+                                  operand1=forward__silu_multiply_1_by_d2[0:128, i_d2_15, 0:128])
     # partition: d0; free: chunk, d1
     down_weight_by_d0 = nl.ndarray((128, 24, 1024), dtype=nl.float32, buffer=nl.sbuf,
                                    name="down_weight_by_d0")
 
     # load down_weight
     nisa.dma_copy(dst=down_weight_by_d0, src=down_weight_v.permute((1, 0, 2)))
-    # one partition; free: d0
-    down_bias_row = nl.ndarray((1, 1024), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_row")
+    # partition: d0; free: chunk
+    down_bias_by_d0 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_by_d0")
 
     # load down_bias
-    nisa.dma_copy(dst=down_bias_row, src=down_bias)
-    # replicated on all partitions; free: d0
-    down_bias_all = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_all")
-    # ones
-    down_bias_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_ones")
-
-    # replicate down_bias
-    nisa.memset(dst=down_bias_ones, value=1.0, engine=nisa.engine.gpsimd)
-    for i_d0 in range(2):
-        # replicated over the partitions
-        down_bias_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                  name=f"down_bias_ps_i_d0{i_d0}")
-        nisa.nc_matmul(dst=down_bias_ps, stationary=down_bias_ones,
-                       moving=down_bias_row[0:1, 512 * i_d0:512 * i_d0 + 512], accumulate=False)
-        nisa.tensor_copy(dst=down_bias_all[0:128, 512 * i_d0:512 * i_d0 + 512], src=down_bias_ps,
-                         engine=nisa.engine.scalar)
-    # partition: d1; free: d2
-    forward_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="forward_by_d1")
-    for i_d2_17 in range(2):
+    nisa.dma_copy(dst=down_bias_by_d0, src=down_bias_v.permute((1, 0)))
+    # partition: d2; free: chunk, d1
+    forward_by_d2 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
+                               name="forward_by_d2")
+    for i_d2_16 in range(8):
         # accumulates forward.contract_2
-        forward_contract_2_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                           name=f"forward_contract_2_ps_i_d2_17{i_d2_17}")
+        forward_contract_2_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
+                                           name=f"forward_contract_2_ps_i_d2_16{i_d2_16}")
         for i_r3_8 in range(24):
             nisa.nc_matmul(dst=forward_contract_2_ps,
-                           stationary=forward_multiply_1_by_d2[0:128, i_r3_8, 0:128],
-                           moving=down_weight_by_d0[0:128, i_r3_8, 512 * i_d2_17:512 * i_d2_17 + 512],
+                           stationary=down_weight_by_d0[0:128, i_r3_8, 128 * i_d2_16:128 * i_d2_16 + 128],
+                           moving=forward_multiply_1_by_d2[0:128, i_r3_8, 0:128],
                            accumulate=(i_r3_8 > 0))
-        nisa.tensor_tensor(dst=forward_by_d1[0:128, 512 * i_d2_17:512 * i_d2_17 + 512],
-                           data1=down_bias_all[0:128, 512 * i_d2_17:512 * i_d2_17 + 512],
-                           data2=forward_contract_2_ps, op=nl.add, engine=nisa.engine.vector)
+        nisa.tensor_scalar(dst=forward_by_d2[0:128, i_d2_16, 0:128], data=forward_contract_2_ps,
+                           op0=nl.add, operand0=down_bias_by_d0[0:128, i_d2_16:i_d2_16 + 1],
+                           engine=nisa.engine.scalar)
+    # partition: d1; free: d2
+    forward_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="forward_by_d1")
+    for i_d2_17 in range(8):
+        # blocks of forward, transposed
+        forward_T = nl.ndarray((128, 1, 128), dtype=nl.float32, buffer=nl.psum,
+                               name=f"forward_T_i_d2_17{i_d2_17}")
+
+        # transpose forward
+        nisa.nc_transpose(dst=forward_T[0:128, 0, 0:128], data=forward_by_d2[0:128, i_d2_17, 0:128],
+                          engine=nisa.engine.tensor)
+        nisa.tensor_copy(dst=forward_by_d1[0:128, 128 * i_d2_17:128 * i_d2_17 + 128],
+                         src=forward_T[0:128, 0, 0:128], engine=nisa.engine.scalar)
     # partition: d1; free: d2
     add_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="add_1_by_d1")
     nisa.tensor_tensor(dst=add_1_by_d1, data1=residual_by_d1, data2=forward_by_d1, op=nl.add,

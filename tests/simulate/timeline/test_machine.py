@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from nkigen_cp.errors import ArgumentError, KernelError
+from nkigen_cp.ir.nki.cost import instruction_cost_ns
 from nkigen_cp.ir.nki.kernel import Alloc, Buffer, Instruction, Kernel
 from nkigen_cp.simulate.timeline import Estimate, Reason, estimate
 from nkigen_cp.targets import TRN2
@@ -70,6 +71,15 @@ def test_the_gap_separates_dependent_instructions_of_one_engine() -> None:
     chained = run(fill(half(T, 0)), fill(half(T, 0)))
     assert starts(apart)[1] == pytest.approx(vector_ns(512))
     assert starts(chained)[1] == pytest.approx(vector_ns(512) + VECTOR.gap_ns)
+
+
+def test_engines_are_busy_for_the_cost_of_their_instructions() -> None:
+    body = (fill(half(T, 0)), fill(half(T, 0)), read(half(T, 0)), read(half(T, 0)))
+    found = run(*body)
+    for engine in ("vector", "scalar"):
+        costs = [instruction_cost_ns(TRN2, i, {"t": T, "u": U}) for i in body if i.engine == engine]
+        assert found.busy_ns[engine] == pytest.approx(sum(costs))
+    assert found.events[3].end - found.events[3].start == pytest.approx(512 / 1.2)
 
 
 def test_engines_run_in_program_order() -> None:

@@ -13,6 +13,7 @@ from benchmarks.timeline.published import (
     TUTORIAL_MS,
     TUTORIAL_TOLERANCE,
     Effect,
+    gap_everywhere,
     ladder,
     misranked,
     tutorial,
@@ -62,3 +63,19 @@ def test_order_effects_have_the_right_size(effect: Effect) -> None:
         assert abs(modelled) < 0.01
     else:
         assert effect.published / 2 <= modelled <= effect.published * 2
+
+
+def test_the_order_of_attention_speaks_against_a_gap_after_every_instruction() -> None:
+    effect = next(e for e in EFFECTS if "distance 2" in e.name)
+    assert effect.modelled(gap_everywhere()) < effect.published / 2
+
+
+@pytest.mark.parametrize("engine", ["tensor", "vector", "scalar", "gpsimd"])
+def test_the_other_reading_moves_the_gap_into_every_instruction(engine: str) -> None:
+    facts, other = TRN2.engines[engine], gap_everywhere().engines[engine]
+    assert other.gap_ns == 0.0
+    for added in (
+        other.start_cycles - facts.start_cycles,
+        other.min_issue_cycles - facts.min_issue_cycles,
+    ):
+        assert added / facts.clock_ghz == pytest.approx(facts.gap_ns, abs=0.6)

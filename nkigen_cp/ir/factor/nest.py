@@ -1,0 +1,110 @@
+"""Loop nests: ops that run one iteration at a time, in an order that keeps every loop together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import networkx as nx
+
+from nkigen_cp.errors import PlanError
+from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorOp, Loop, Program
+
+
+def bind(program: Program, loops: Sequence[Loop]) -> Program:
+    """The program with its ops inside ``loops``, an outer loop being listed before its inner ones.
+
+    A looped digit disappears from the op: one iteration stays at one position of it, and every
+    access names the loop instead.
+
+    Raises:
+        PlanError: a loop would have to run before and after some other op, or an op would read
+            positions that its own loop has not written yet.
+    """
+    if not loops:
+        return program
+    by_op: dict[str, dict[str, str]] = {}
+    for loop in loops:
+        for op, digit in loop.digits.items():
+            by_op.setdefault(op, {})[digit] = loop.name
+    bound = {n: _bound(op, by_op.get(n, {})) for n, op in program.ops.items()}
+    found = replace(program, ops=bound, loops={k.name: k for k in loops})
+    _check_edges(found)
+    return replace(found, ops={n: bound[n] for n in _grouped(found, list(bound), 0)})
+
+
+def common_path(*paths: Sequence[str]) -> tuple[str, ...]:
+    """The loops that all of the paths start with."""
+    found: list[str] = []
+    for names in zip(*paths, strict=False):
+        if any(n != names[0] for n in names):
+            break
+        found.append(names[0])
+    return tuple(found)
+
+
+def _bound(op: FactorOp, loop_of: Mapping[str, str]) -> FactorOp:
+    """``loop_of`` maps digits to loops, outermost loop first."""
+    if not loop_of:
+        return op
+
+    def access(a: Access) -> Access:
+        return replace(a, index=tuple(index(i) for i in a.index))
+
+    def index(i: FactorIndex) -> FactorIndex:
+        loop = loop_of.get(i.digit) if i.digit is not None else None
+        return i if loop is None else replace(i, digit=None, loop=loop)
+
+    return replace(
+        op,
+        digits=tuple(d for d in op.digits if d.name not in loop_of),
+        inputs=tuple(access(i) if isinstance(i, Access) else i for i in op.inputs),
+        output=access(op.output),
+        path=tuple(loop_of.values()),
+    )
+
+
+def _check_edges(program: Program) -> None:
+    """In a shared loop, reader and writer must be at the same positions."""
+    for reader in program.ops.values():
+        for access in reader.accesses:
+            for writer in program.producers(access.tensor):
+                shared = common_path(writer.path, reader.path)
+                pairs = zip(writer.output.index, access.index, strict=True)
+                alike = all(
+                    w.loop == r.loop and (w.offset, w.step) == (r.offset, r.step)
+                    for w, r in pairs
+                    if w.loop in shared or r.loop in shared
+                )
+                complete = set(shared) <= set(writer.result_path)
+                if not (alike and complete):
+                    raise PlanError(
+                        f"op {reader.name!r}{reader.where()} shares loops {shared} with "
+                        f"{writer.name!r}, but reads other positions of {access.tensor!r} than "
+                        f"one iteration writes"
+                    )
+
+
+def _grouped(program: Program, names: Sequence[str], depth: int) -> list[str]:
+    """A topological order, nearest to the given one, in which each loop's ops are neighbours."""
+    group: dict[str, str] = {}
+    members: dict[str, list[str]] = {}
+    for name in names:
+        path = program.ops[name].path
+        group[name] = f"loop {path[depth]}" if len(path) > depth else f"op {name}"
+        members.setdefault(group[name], []).append(name)
+    dag: nx.DiGraph[str] = nx.DiGraph()
+    dag.add_nodes_from(members)
+    for name in names:
+        for access in program.ops[name].accesses:
+            for writer in program.producers(access.tensor):
+                if writer.name in group and group[writer.name] != group[name]:
+                    dag.add_edge(group[writer.name], group[name])
+    if not nx.is_directed_acyclic_graph(dag):
+        raise PlanError("the loops cannot be put into an order: ops of two of them alternate")
+    rank = {g: k for k, g in enumerate(members)}
+    order: list[str] = []
+    for g in nx.lexicographical_topological_sort(dag, key=rank.__getitem__):
+        inner = members[g]
+        order += _grouped(program, inner, depth + 1) if g.startswith("loop ") else inner
+    return order

@@ -1,0 +1,233 @@
+"""The forms one tensor may have: where each may live, how it gets there, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from nkigen_cp.ir.factor.nest import common_path
+from nkigen_cp.ir.factor.program import FactorTensor
+from nkigen_cp.solver.candidates import Context, Move
+from nkigen_cp.solver.homes import Homes, Path, Spans, copies_of, inside, prefixes, tile_of
+from nkigen_cp.solver.moves import (
+    generate_moves,
+    identity_store,
+    load_moves,
+    replicate_moves,
+    transpose_moves,
+)
+from nkigen_cp.solver.plan import Generate
+from nkigen_cp.solver.plan.layout import Layout, partition_bytes
+from nkigen_cp.solver.store_cost import store_busy_ns
+from nkigen_cp.solver.stores import natural_layouts
+
+Place = tuple[Layout | None, str]
+"""A layout (None: HBM) and an op."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One tensor's possible forms. ``sizes`` per form are bytes per partition of all its copies.
+
+    ``makers`` and ``readers`` list the candidates that write it by (layout, producer) and read it
+    by (layout, last op), in layouts without a home; ``made`` gives the forms such a result may be
+    written to, ``served`` those such a reader may use. ``arrivals`` are the moves into a form,
+    ``alive`` the first and last step of a form, ``settled`` the last one that may still write it.
+    """
+
+    tensor: FactorTensor
+    in_hbm: bool
+    layouts: tuple[Layout, ...]
+    sizes: Mapping[Layout, int]
+    moves: tuple[Move, ...]
+    arrivals: Mapping[Layout, tuple[int, ...]]
+    spills: Mapping[Layout, int]  # DMA ns to store the form to HBM; empty for HBM tensors
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    makers: Mapping[Place, tuple[int, ...]]
+    readers: Mapping[Place, tuple[int, ...]]
+    made: Mapping[Layout, tuple[Layout, ...]]
+    served: Mapping[Place, tuple[Layout, ...]]
+    alive: Mapping[Layout, tuple[int, int]]
+    settled: Mapping[Layout, int]
+
+
+@dataclass(slots=True)
+class Uses:
+    """Candidates that write and read one tensor, by place; last ops of those that write it."""
+
+    makers: dict[Place, list[int]] = field(default_factory=dict[Place, list[int]])
+    readers: dict[Place, list[int]] = field(default_factory=dict[Place, list[int]])
+    roots: dict[str, None] = field(default_factory=dict[str, None])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What a tensor's forms depend on besides its own uses."""
+
+    context: Context
+    generated: Mapping[str, Generate]
+    homes: Mapping[str, Homes]
+    positions: Mapping[str, int]
+    spans: Spans
+
+    def path(self, op: str) -> Path:
+        return self.spans.paths[self.positions[op]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Forms:
+    """The forms of a tensor; ``first`` are those that others may be moved from."""
+
+    made: Mapping[Layout, tuple[Layout, ...]]
+    served: Mapping[Place, tuple[Layout, ...]]
+    first: tuple[Layout, ...]
+
+    @property
+    def all(self) -> tuple[Layout, ...]:
+        found = [f for forms in (*self.made.values(), *self.served.values()) for f in forms]
+        return tuple(dict.fromkeys(found))
+
+
+def choice_of(around: Around, tensor: FactorTensor, uses: Uses) -> Choice:
+    """The forms of one tensor and the moves between them."""
+    context = around.context
+    in_hbm = tensor.name in context.in_hbm
+    forms = _forms(around, tensor, uses)
+    layouts = _with_rows(forms.all)
+    layouts += [s for s in forms.first if s not in layouts]
+    moves = _moves(around, tensor, forms, layouts)
+    producers = tuple(o.name for o in context.program.producers(tensor.name))
+    consumers = tuple(dict.fromkeys(root for _, root in uses.readers))
+    writing = [around.positions[p] for p in producers if p in around.positions]
+    writing += [around.positions[r] for r in uses.roots]
+    reading = [around.positions[c] for c in consumers]
+    return Choice(
+        tensor=tensor,
+        in_hbm=in_hbm,
+        layouts=tuple(layouts),
+        sizes={x: _form_bytes(around, tensor, x) for x in layouts},
+        moves=tuple(moves),
+        arrivals=_by_target(moves),
+        spills={} if in_hbm or tensor.name in around.generated else _spills(around, tensor, forms),
+        producers=producers,
+        consumers=consumers,
+        makers={k: tuple(v) for k, v in uses.makers.items()},
+        readers={k: tuple(v) for k, v in uses.readers.items()},
+        made=forms.made,
+        served=forms.served,
+        alive={x: _alive(around, x, forms, writing, reading) for x in layouts},
+        settled={
+            x: around.spans.lifetime(writing, x.home)[1]
+            for made in forms.made.values()
+            for x in made
+        },
+    )
+
+
+def _form_bytes(around: Around, tensor: FactorTensor, form: Layout) -> int:
+    return partition_bytes(tensor, form) * copies_of(around.context.program, form.home)
+
+
+def _with_rows(forms: tuple[Layout, ...]) -> list[Layout]:
+    """What is replicated comes from the same on one partition."""
+    rows = [Layout().at(x.home, x.fixed) for x in forms if x.replicas > 1]
+    return list(dict.fromkeys((*forms, *rows)))
+
+
+def _forms(around: Around, tensor: FactorTensor, uses: Uses) -> _Forms:
+    homes = around.homes[tensor.name]
+    loaded = tensor.name in around.context.in_hbm or tensor.name in around.generated
+    made = {
+        x: tuple(homes.form(x, h) for h in homes.made)
+        for x in dict.fromkeys(x for x, _ in uses.makers if x is not None)
+    }
+    writers = [o.result_path for o in around.context.program.producers(tensor.name)]
+    served: dict[Place, tuple[Layout, ...]] = {}
+    for x, root in uses.readers:
+        if x is None:
+            continue
+        path = around.path(root)
+        reach: list[Path] = list(prefixes(path))
+        if not loaded and writers:
+            # Within a shared loop nothing goes through HBM and back.
+            shared = common_path(*writers, path)
+            own = [h for h in homes.made if inside(h, path)]
+            reach = list(dict.fromkeys(own if shared else (*own, *reach)))
+        served[x, root] = tuple(homes.form(x, h) for h in reach)
+    first = [f for forms in made.values() for f in forms]
+    if loaded or not made:
+        places = {(f.home, f.fixed): None for forms in served.values() for f in forms}
+        for home, fixed in places:
+            tile = tile_of(tensor, Layout(fixed=fixed))
+            natural = natural_layouts(tile, around.context.target)
+            first = [x.at(home, fixed) for x in natural] + first
+    return _Forms(made=made, served=served, first=tuple(dict.fromkeys(first)))
+
+
+def _moves(
+    around: Around, tensor: FactorTensor, forms: _Forms, layouts: list[Layout]
+) -> list[Move]:
+    context, program = around.context, around.context.program
+    needed = dict.fromkeys(f for served in forms.served.values() for f in served)
+    found: list[Move] = []
+    for x in layouts:
+        tile = tile_of(tensor, x)
+        moves: list[Move] = []
+        if tensor.name in around.generated:
+            moves += generate_moves(context, tile, x, around.generated[tensor.name])
+        else:
+            moves += load_moves(context, tile, x)
+            moves += replicate_moves(context, tile, x)
+            if x in needed:
+                for s in forms.first:
+                    if inside(s.home, x.home) and not set(s.partition) & set(x.fixed_names):
+                        moves += transpose_moves(context, tile, s.at(s.home, x.fixed), x)
+            moves = [_from_home(m, forms) for m in moves]
+        trips = program.trips(x.home)
+        found += [
+            replace(m, busy_ns={e: ns * trips for e, ns in m.busy_ns.items()}) for m in moves
+        ]
+    return found
+
+
+def _from_home(move: Move, forms: _Forms) -> Move:
+    """The move from the form that its source is a window of."""
+    if move.source is None or move.source in forms.first:
+        return move
+    same = (
+        f for f in forms.first if f.home == move.source.home and f.shape == move.source.shape
+    )
+    return replace(move, source=next(same, move.source))
+
+
+def _spills(around: Around, tensor: FactorTensor, forms: _Forms) -> dict[Layout, int]:
+    """DMA time of storing what producers write, from every form that they may write to."""
+    program = around.context.program
+    found: dict[Layout, int] = {}
+    for made in forms.made.values():
+        for x in made:
+            if x.replicas > 1:
+                continue
+            tile = tile_of(tensor, x)
+            store = identity_store(tile, "")
+            ns = store_busy_ns(around.context.target, tile, tile, x.shape, store)
+            found[x] = round(ns) * program.trips(x.home)
+    return found
+
+
+def _alive(
+    around: Around, form: Layout, forms: _Forms, writing: list[int], reading: list[int]
+) -> tuple[int, int]:
+    """From the birth of the tensor to its last use, as far as the form's home reaches."""
+    made = any(form in f for f in forms.made.values())
+    uses = [*writing, *reading] if made or not form.home else reading
+    near = [k for k in uses if inside(form.home, around.spans.paths[k])]
+    return around.spans.lifetime(near or uses, form.home)
+
+
+def _by_target(moves: list[Move]) -> dict[Layout, tuple[int, ...]]:
+    found: dict[Layout, list[int]] = {}
+    for j, move in enumerate(moves):
+        found.setdefault(move.target, []).append(j)
+    return {x: tuple(js) for x, js in found.items()}
