@@ -10,10 +10,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench fuzz clean
+.PHONY: help demo test lint format bench bench-large fuzz clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,9 @@ format: $(STAMP) ## let ruff rewrite the sources
 
 bench: $(STAMP) ## hold the workloads against their limits; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.compile_workloads
+
+bench-large: $(STAMP) ## the same for programs larger than the chip; writes benchmarks/LARGE.md
+	$(BIN)/python -m benchmarks.large
 
 fuzz: $(STAMP) ## random programs through the whole compiler (EXAMPLES=1000 for more)
 	NKIGEN_CP_FUZZ_EXAMPLES=$(or $(EXAMPLES),200) $(PYTEST) tests/fuzz -m ""

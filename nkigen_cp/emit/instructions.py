@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from nkigen_cp.emit.expressions import affine, number, positive_condition
+from nkigen_cp.emit.expressions import number
 from nkigen_cp.emit.scope import Scope
 from nkigen_cp.errors import KernelError
 from nkigen_cp.ir.nki.kernel import Affine, Instruction, Operand, View
@@ -66,7 +66,7 @@ def _fill(operand: Operand, instruction: Instruction, scope: Scope) -> str:
 def _index(operand: Operand, _: Instruction, scope: Scope) -> str:
     if isinstance(operand, bool) or not isinstance(operand, (int, Affine)):
         raise _wrong(operand, "an integer or affine in loop variables")
-    return affine(operand, scope.loop_vars)
+    return scope.index(operand)
 
 
 def _condition(operand: Operand, _: Instruction, scope: Scope) -> str:
@@ -74,7 +74,7 @@ def _condition(operand: Operand, _: Instruction, scope: Scope) -> str:
         return str(operand)
     if not isinstance(operand, Affine):
         raise _wrong(operand, "affine in loop variables")
-    return positive_condition(operand, scope.loop_vars)
+    return scope.positive(operand)
 
 
 def _flag(operand: Operand, _: Instruction, __: Scope) -> str:

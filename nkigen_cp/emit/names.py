@@ -58,6 +58,11 @@ class Labels:
             return f'"{label}"'
         # x in a loop over k is labelled x_k0, x_k1, ...: keep clear of a buffer called x_k1.
         executed = "".join(rf"_{v}\d+" for v in loop_vars)
-        while any(re.fullmatch(label + executed, other) for other in self._identifiers):
+        first = f"_{loop_vars[0]}"
+        while any(
+            re.fullmatch(label + executed, other)
+            for other in self._identifiers
+            if other.startswith(label + first)
+        ):
             label += "_"
         return f'f"{label}' + "".join(f"_{v}{{{v}}}" for v in loop_vars) + '"'

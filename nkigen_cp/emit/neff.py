@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nkigen_cp.emit.addresses import PIPELINE_OPTIONS
 from nkigen_cp.emit.scope import Scope, build_scope
-from nkigen_cp.emit.source import Form, write_source
+from nkigen_cp.emit.source import Form, Options, write_source
 from nkigen_cp.emit.toolchain import Symbol, find, installation
 from nkigen_cp.errors import ArgumentError, ToolchainError
 from nkigen_cp.ir.dtypes import BOOL, UINT8
@@ -32,16 +33,26 @@ _LNC = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Job:
-    """One compilation: arrays of zeros by argument name stand for shapes and dtypes."""
+    """One compilation: arrays of zeros by argument name stand for shapes and dtypes.
+
+    ``pipeline`` are options of the compiler's passes.
+    """
 
     inputs: Mapping[str, NDArray[np.generic]]
     outputs: Mapping[str, NDArray[np.generic]]
     target: str
     artifacts: Path
+    pipeline: tuple[str, ...] = ()
 
     @property
     def neff(self) -> Path:
         return self.artifacts / "kernel.neff"
+
+    def tuned(self, options: Any) -> Any:
+        """The toolchain's compile options with the kernel's pipeline options set."""
+        if self.pipeline:
+            options.set_pipeline_options(*self.pipeline)
+        return options
 
 
 Call = Callable[[Any, Job, Mapping[str, Any]], "str | os.PathLike[str]"]
@@ -61,6 +72,7 @@ def _driver(function: Any, job: Job, nki: Mapping[str, Any]) -> Path:
     options = nki["CompileOptions"](
         target=job.target, lnc=_LNC, output_path=str(job.neff), artifacts_dir=str(job.artifacts)
     )
+    job.tuned(options)
     inputs, outputs = dict(job.inputs), list(job.outputs)
     bir, _ = nki["compile_to_bir"](
         nki["Kernel"](function),
@@ -90,7 +102,7 @@ def _frontend(function: Any, job: Job, nki: Mapping[str, Any]) -> str:
         artifacts_dir=str(job.artifacts),
         neuronx_cc_args=(),
     )
-    return nki["CompiledKernel"].from_frontend(result, options).neff_path
+    return nki["CompiledKernel"].from_frontend(result, job.tuned(options)).neff_path
 
 
 def _kernel_builder(function: Any, job: Job, nki: Mapping[str, Any]) -> Path:
@@ -101,7 +113,10 @@ def _kernel_builder(function: Any, job: Job, nki: Mapping[str, Any]) -> Path:
         neuronx_cc_args=(),
     )
     nki["compile_kernel"](
-        function, inputs=dict(job.inputs), outputs=dict(job.outputs), compile_opts=options
+        function,
+        inputs=dict(job.inputs),
+        outputs=dict(job.outputs),
+        compile_opts=job.tuned(options),
     )
     return job.neff
 
@@ -141,14 +156,23 @@ ADAPTERS: tuple[Adapter, ...] = (
 )
 
 
-def emit_neff(kernel: Kernel, path: str | os.PathLike[str], *, target: str | None = None) -> Path:
+def emit_neff(
+    kernel: Kernel,
+    path: str | os.PathLike[str],
+    *,
+    target: str | None = None,
+    loops: str = "auto",
+    addresses: str = "auto",
+) -> Path:
     """Compiles the kernel with the installed Neuron toolchain and writes the NEFF to ``path``.
 
     The file appears complete or not at all. ``target`` defaults to the kernel's own and is there
     to be explicit; kernels are for one core (LNC 1), so run with NEURON_LOGICAL_NC_CONFIG=1.
+    ``loops`` and ``addresses`` are those of ``emit_nki``; with the plan's addresses the compiler
+    gets the pipeline options that go with them.
 
     Raises:
-        ArgumentError: the kernel was lowered for another target.
+        ArgumentError: the kernel was lowered for another target, or an option is unknown.
         KernelError: the kernel has no NKI spelling.
         ToolchainError: the toolchain is missing (says what was looked for, what was found and
             the pip command) or refused the kernel (says what each path answered).
@@ -158,7 +182,8 @@ def emit_neff(kernel: Kernel, path: str | os.PathLike[str], *, target: str | Non
             f"emit_neff: kernel {kernel.name!r} was lowered for {kernel.target_name!r}, not for "
             f"{target!r}; solve and lower it for {target!r} first"
         )
-    write_source(kernel, Form.JIT)  # the kernel's own errors come before the toolchain's
+    options = Options(loops=loops, addresses=addresses)
+    write_source(kernel, Form.JIT, options)  # the kernel's own errors come before the toolchain's
     destination = Path(path)
     missing: list[str] = []
     refused: list[str] = []
@@ -168,7 +193,7 @@ def emit_neff(kernel: Kernel, path: str | os.PathLike[str], *, target: str | Non
             missing.append(f"{adapter.name} lacks {', '.join(found.missing)}")
             continue
         try:
-            _compile(kernel, adapter, found.objects, destination)
+            _compile(kernel, options, adapter, found.objects, destination)
         except (Exception, SystemExit) as error:  # compilers raise types of their own, or exit
             refused.append(f"{adapter.name}: {type(error).__name__}: {error}")
             continue
@@ -191,7 +216,11 @@ def _failure(kernel: Kernel, missing: list[str], refused: list[str]) -> Toolchai
 
 
 def _compile(
-    kernel: Kernel, adapter: Adapter, symbols: Mapping[str, Any], destination: Path
+    kernel: Kernel,
+    options: Options,
+    adapter: Adapter,
+    symbols: Mapping[str, Any],
+    destination: Path,
 ) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
     # Beside the destination, so that the finished file moves there in one step.
@@ -203,8 +232,10 @@ def _compile(
             outputs=_zeros(scope, scope.results),
             target=kernel.target_name,
             artifacts=artifacts,
+            pipeline=PIPELINE_OPTIONS if options.addresses == "plan" else (),
         )
-        with _function(kernel, scope, adapter.form, artifacts) as function:
+        source = write_source(kernel, adapter.form, options)
+        with _function(source, scope.function, artifacts) as function:
             neff = Path(adapter.call(function, job, symbols))
         if not neff.is_file() or not neff.stat().st_size:
             raise FileNotFoundError(f"the compiler reported success but wrote no {neff.name}")
@@ -221,12 +252,10 @@ def _zeros(scope: Scope, names: tuple[str, ...]) -> dict[str, NDArray[np.generic
 
 
 @contextlib.contextmanager
-def _function(
-    kernel: Kernel, scope: Scope, form: Form, artifacts: Path
-) -> Generator[Any, None, None]:
+def _function(source: str, name: str, artifacts: Path) -> Generator[Any, None, None]:
     """The emitted function, imported from a real file: the parser front end reads its source."""
     file = artifacts / f"{_MODULE}.py"
-    file.write_text(write_source(kernel, form), encoding="utf-8")
+    file.write_text(source, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(_MODULE, file)
     if spec is None or spec.loader is None:
         raise ImportError(f"cannot import {file}")
@@ -234,6 +263,6 @@ def _function(
     sys.modules[_MODULE] = module
     try:
         spec.loader.exec_module(module)
-        yield getattr(module, scope.function)
+        yield getattr(module, name)
     finally:
         del sys.modules[_MODULE]

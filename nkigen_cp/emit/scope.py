@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from nkigen_cp.emit.device import DeviceLoop
+from nkigen_cp.emit.expressions import affine, positive_condition
 from nkigen_cp.emit.names import RESERVED, Names, identifier
+from nkigen_cp.emit.registers import (
+    Register,
+    moving_base,
+    pattern,
+    register_of,
+    resolved,
+    spell_ap,
+    turn,
+    turn_name,
+)
 from nkigen_cp.emit.views import ViewText, spell_view
 from nkigen_cp.errors import KernelError
-from nkigen_cp.ir.nki.kernel import Buffer, Instruction, Kernel, Loop, Memory, View, walk
+from nkigen_cp.ir.nki.kernel import (
+    Affine,
+    Buffer,
+    Instruction,
+    Kernel,
+    Loop,
+    Memory,
+    Statement,
+    View,
+    walk,
+)
+from nkigen_cp.ir.nki.loops import value_range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Identifiers of one kernel's function.
+    """Identifiers of one kernel's function, and the loops around the place that is written.
 
     ``parameters`` and ``results`` are buffer names in order; ``names`` and ``loop_vars`` map IR
-    names to identifiers; ``aliases`` names HBM buffers in the shapes that views index.
+    names to identifiers; ``aliases`` names buffers in the shapes that views index. ``bodies`` and
+    ``register_names`` are the functions of device loops and their parameters, by label.
+    ``registers`` hold the variables of the device loops among ``loops``.
     """
 
     function: str
@@ -26,6 +51,19 @@ class Scope:
     names: Mapping[str, str]
     aliases: Mapping[tuple[str, tuple[int, ...]], str]
     loop_vars: Mapping[str, str]
+    bodies: Mapping[str, str]
+    register_names: Mapping[str, str]
+    loops: tuple[Loop, ...] = ()
+    registers: Mapping[str, Register] = field(default_factory=dict[str, Register])
+
+    def inside(self, loop: Loop) -> Scope:
+        """The scope of the loop's body."""
+        registers = self.registers
+        if isinstance(loop, DeviceLoop):
+            base = loop.lower + (turn(loop.label) if loop.unroll > 1 else 0)
+            name = self.register_names[loop.label]
+            registers = {**registers, loop.var: Register(name=name, scale=loop.scale, base=base)}
+        return replace(self, loops=(*self.loops, loop), registers=registers)
 
     def buffer(self, name: str) -> Buffer:
         """The buffer of that name, or KernelError."""
@@ -35,13 +73,31 @@ class Scope:
 
     def view(self, view: View) -> ViewText:
         """The view over the buffer, or over its alias in the view's shape."""
-        buffer = self.buffer(view.buffer)
-        base = self.aliases.get((view.buffer, view.shape), self.names[view.buffer])
-        return spell_view(view, buffer, base, self.loop_vars)
+        buffer, own = self.buffer(view.buffer), self.names[view.buffer]
+        var = register_of(view, self.registers)
+        if var is None:
+            base = self.aliases.get((view.buffer, view.shape), own)
+            return spell_view(view, buffer, base, self.loop_vars)
+        found = moving_base(view, buffer, var, self.registers[var])
+        name = self.aliases.get((view.buffer, found.shape), own)
+        text = spell_ap(view, buffer, name, found.dim, self.registers, self.loop_vars)
+        return ViewText(text=text, rank=len(pattern(view, buffer)))
+
+    def index(self, value: Affine | int) -> str:
+        """An integer known at compile time."""
+        return affine(resolved(Affine() + value, self.registers), self.loop_vars)
+
+    def positive(self, value: Affine) -> str:
+        """Whether the integer is above zero; the same in all iterations of a device loop."""
+        if not any(t.var in self.registers for t in value.terms):
+            return positive_condition(value, self.loop_vars)
+        return str(value_range(value, self.loops).low > 0)
 
 
-def build_scope(kernel: Kernel) -> Scope:
+def build_scope(kernel: Kernel, body: tuple[Statement, ...] | None = None) -> Scope:
     """Identifiers for everything in the kernel; what crosses its border gets its name first.
+
+    ``body`` is the kernel's with its device loops chosen.
 
     Raises:
         KernelError: an input or output has no buffer.
@@ -57,17 +113,28 @@ def build_scope(kernel: Kernel) -> Scope:
     function = identifier(kernel.name)
     fresh = Names((*RESERVED, function))
     names = {name: fresh.fresh(name) for name in dict.fromkeys((*border, *kernel.buffers))}
-    loops = dict.fromkeys(s.var for s in walk(kernel.body) if isinstance(s, Loop))
-    loop_vars = {var: fresh.fresh(var) for var in loops}
-    reshaped = dict.fromkeys(_reshaped(kernel))
-    return Scope(
+    body = kernel.body if body is None else body
+    loops = [s for s in walk(body) if isinstance(s, Loop)]
+    loop_vars = {var: fresh.fresh(var) for var in dict.fromkeys(s.var for s in loops)}
+    labels = [(s.label, loop_vars[s.var]) for s in loops if isinstance(s, DeviceLoop)]
+    scope = Scope(
         function=function,
         parameters=parameters,
         results=_results(kernel),
         buffers=kernel.buffers,
         names=names,
-        aliases={key: fresh.fresh(f"{names[key[0]]}_v") for key in reshaped},
+        aliases={},
         loop_vars=loop_vars,
+        bodies={label: "" for label, _ in labels},
+        register_names={label: "" for label, _ in labels},
+    )
+    reshaped = dict.fromkeys(_reshaped(body, scope))
+    return replace(
+        scope,
+        aliases={key: fresh.fresh(f"{names[key[0]]}_v") for key in reshaped},
+        bodies={label: fresh.fresh(f"each_{var}") for label, var in labels},
+        register_names={label: fresh.fresh(f"{var}_r") for label, var in labels},
+        loop_vars={**loop_vars, **{turn_name(n): fresh.fresh(f"{v}_t") for n, v in labels}},
     )
 
 
@@ -81,12 +148,24 @@ def _results(kernel: Kernel) -> tuple[str, ...]:
     return (*kernel.outputs, *mutated)
 
 
-def _reshaped(kernel: Kernel) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """HBM buffers that a view indexes in another shape than their own, with that shape."""
-    for statement in walk(kernel.body):
+def _reshaped(body: tuple[Statement, ...], scope: Scope) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Buffers that a view indexes in another shape than their own, with that shape."""
+    for statement in body:
+        if isinstance(statement, Loop):
+            yield from _reshaped(statement.body, scope.inside(statement))
         operands = statement.args.values() if isinstance(statement, Instruction) else ()
         for view in operands:
-            buffer = kernel.buffers.get(view.buffer) if isinstance(view, View) else None
-            if isinstance(view, View) and buffer and not buffer.memory.on_chip:
-                if view.shape != buffer.shape:
-                    yield view.buffer, view.shape
+            buffer = scope.buffers.get(view.buffer) if isinstance(view, View) else None
+            if not isinstance(view, View) or buffer is None:
+                continue
+            shape = _indexed_shape(view, buffer, scope)
+            if shape != buffer.shape:
+                yield view.buffer, shape
+
+
+def _indexed_shape(view: View, buffer: Buffer, scope: Scope) -> tuple[int, ...]:
+    var = register_of(view, scope.registers)
+    if var is not None:
+        return moving_base(view, buffer, var, scope.registers[var]).shape
+    # A view on chip may only index the buffer's own shape, which is checked when it is written.
+    return buffer.shape if buffer.memory.on_chip else view.shape

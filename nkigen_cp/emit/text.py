@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
 WIDTH = 100
 INDENT = "    "
+_KEYWORD = re.compile(r", (?=[a-z_]+=)")
 
 
 def wrapped_call(head: str, arguments: Sequence[str], depth: int) -> list[str]:
-    """Lines of ``head(arguments)``, filled to WIDTH and aligned after the parenthesis."""
+    """Lines of ``head(arguments)``, filled to WIDTH and aligned after the parenthesis.
+
+    An argument that is too long for a line breaks before its own keywords.
+    """
     margin = INDENT * depth
     lines: list[str] = []
     current = f"{margin}{head}("
@@ -24,7 +29,24 @@ def wrapped_call(head: str, arguments: Sequence[str], depth: int) -> list[str]:
             current, fresh = aligned, True
         current += piece if fresh else f" {piece}"
         fresh = False
+        if len(current) > WIDTH:
+            *broken, current = _broken(current)
+            lines += broken
     return [*lines, current if arguments else f"{current})"]
+
+
+def _broken(line: str) -> list[str]:
+    """The line, broken before keywords of its innermost call as often as needed."""
+    first, *rest = _KEYWORD.split(line)
+    inner = " " * (first.rfind("(") + 1)
+    lines = [first]
+    for piece in rest:
+        if len(lines[-1]) + len(piece) + 3 <= WIDTH:
+            lines[-1] += f", {piece}"
+        else:
+            lines[-1] += ","
+            lines.append(inner + piece)
+    return lines
 
 
 def plain(text: str) -> str:

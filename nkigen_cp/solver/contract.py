@@ -14,10 +14,10 @@ from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
 from nkigen_cp.solver.boxes import Box, Held, Span, box_busy_ns, form_extents, runs, spans
 from nkigen_cp.solver.candidates import Candidate, Context, Need, rounded
-from nkigen_cp.solver.covers import align, covers_of, inner_producer, renamed
 from nkigen_cp.solver.elementwise import able_engines, column_loops, slot_layouts
+from nkigen_cp.solver.epilogues import epilogues_of
 from nkigen_cp.solver.moves import load_busy_ns
-from nkigen_cp.solver.plan import CHUNK, Contract, Cover, Elementwise, Slot, Stream, Tiled
+from nkigen_cp.solver.plan import CHUNK, Contract, Cover, Elementwise, Stream, Tiled
 from nkigen_cp.solver.plan.layout import Layout, Run, geometry, operand_layout
 
 STREAM_MIN_BYTES = 4096
@@ -48,7 +48,7 @@ def contract_candidates(context: Context, op: FactorOp) -> list[Candidate]:
                 f"op {op.name!r}{op.where()} multiplies {access.tensor!r} of dtype {dtype}, which "
                 f"{context.target.name}'s Tensor Engine does not take; cast it to float32"
             )
-    epilogues = _epilogues(context.program, op)
+    epilogues = epilogues_of(context.program, op)
     found: list[Candidate] = []
     for stationary in ("lhs", "rhs"):
         sides = _sides(op, stationary)
@@ -152,81 +152,15 @@ def _fill(
     return tuple(tiles), room
 
 
-def _epilogues(program: Program, op: FactorOp) -> list[Cover]:
-    """Covers that may read the contraction's tiles out of PSUM, in the contraction's digits."""
-    copy = Cover(
-        instruction="tensor_copy",
-        ops=(op.name,),
-        reads=(Slot(name="src", access=op.output),),
-        writes=(Slot(name="dst", access=op.output),),
-        engines=("vector", "scalar"),
-    )
-    found = [copy]
-    readers = program.consumers(op.output.tensor)
-    for reader in readers[:1] if len(readers) == 1 else ():
-        for root in _chain(program, reader):
-            found += [c for cover in covers_of(program, root) if (c := _fused(program, op, cover))]
-    return found
-
-
-def _chain(program: Program, op: FactorOp) -> list[FactorOp]:
-    """The op and the sole readers after it that one instruction might still cover."""
-    chain = [op]
-    while len(chain) < 3:
-        readers = program.consumers(chain[-1].output.tensor)
-        if len(readers) != 1 or program.leaves(chain[-1].output.tensor):
-            break
-        chain.append(readers[0])
-    return chain
-
-
-def _fused(program: Program, op: FactorOp, cover: Cover) -> Cover | None:
-    """The cover in the contraction's digits, if one of its full operands is the contraction."""
-    root = program.ops[cover.root]
-    for slot in cover.reads:
-        if slot.access.tensor != op.output.tensor or slot.column or cover.reduced:
-            continue
-        if _first_use(program, cover, op) is None:
-            continue
-        rename = align(op, slot.access, root)
-        if rename is None or set(rename.values()) != {d.name for d in root.digits}:
-            continue
-        back = {v: k for k, v in rename.items()}
-        engines = tuple(e for e in cover.engines if e != "gpsimd")
-        if not engines:
-            continue
-        return replace(
-            cover,
-            ops=(op.name, *cover.ops),
-            reads=tuple(replace(s, access=renamed(s.access, back)) for s in cover.reads),
-            writes=tuple(replace(s, access=renamed(s.access, back)) for s in cover.writes),
-            engines=engines,
-            internal=(*cover.internal, op.output.tensor),
-        )
-    return None
-
-
-def _first_use(program: Program, cover: Cover, op: FactorOp) -> FactorOp | None:
-    """The op inside the cover that reads the contraction, if it is its only reader."""
-    for name in cover.ops:
-        for access in program.ops[name].accesses:
-            if access.tensor == op.output.tensor:
-                found = inner_producer(program, access, program.ops[name])
-                return program.ops[name] if found is not None and found.op.name == op.name else None
-    return None
-
-
 def _with_epilogue(
     context: Context, op: FactorOp, sides: Sides, base: Contract, cover: Cover
 ) -> list[Candidate]:
-    program = context.program
     layouts = slot_layouts(context, cover, base.m_run)
-    if layouts is None:
+    if layouts is None or not _reduces_in_tile(op, base, cover):
         return []
     tile_order = tuple(t.digit for t in (*base.items, *base.moving))
-    looped = tuple(
-        d for d in tile_order if d in column_loops(program, cover, base.m_run, tile_order)
-    )
+    columns = column_loops(op, cover, base.m_run, tile_order)
+    looped = tuple(d for d in tile_order if d in columns)
     found: list[Candidate] = []
     for engine in able_engines(context.target, cover):
         epilogue = Elementwise(cover=cover, run=base.m_run, loops=looped, engine=engine)
@@ -237,6 +171,13 @@ def _with_epilogue(
                 _candidate(context, op, sides, replace(spec, stream=stream), layouts, evict)
             )
     return found
+
+
+def _reduces_in_tile(op: FactorOp, base: Contract, cover: Cover) -> bool:
+    """Whether every PSUM tile holds whole rows of what the cover reduces, innermost."""
+    tiles = (*base.items, *base.moving)
+    inner = tiles[len(tiles) - len(cover.reduced) :]
+    return {t.digit for t in inner if t.block == op.size(t.digit)} == set(cover.reduced)
 
 
 def contract_busy_ns(context: Context, op: FactorOp, sides: Sides, spec: Contract) -> float:

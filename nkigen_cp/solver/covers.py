@@ -7,6 +7,7 @@ never materialise, so each must have the next op as its only reader.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorOp, Program
@@ -113,6 +114,24 @@ TEMPLATES: tuple[Template, ...] = (
         engines=("vector", "scalar", "gpsimd"),
     ),
 )
+
+_SUMMING = tuple(t for t in TEMPLATES if t.instruction == "activation")
+_FOLDING = (
+    Template(instruction="tensor_scalar_reduce", stages=(replace(_OP0, reverse=""),)),
+    # Multiplied by one, even a negative zero stays what it is.
+    Template(
+        instruction="tensor_scalar_reduce",
+        stages=(Stage(takes="copy"),),
+        fixed=(("op0", "multiply"), ("operand0", 1.0)),
+    ),
+)
+
+ACCUMULATORS: Mapping[str, tuple[Template, ...]] = {
+    "sum": (*_SUMMING, *_FOLDING),
+    "max": _FOLDING,
+    "min": _FOLDING,
+}
+"""Instructions that also fold the rows they write, by the reduction they fold to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,30 +325,65 @@ def _reductions(program: Program, op: FactorOp) -> list[Cover]:
 
 
 def _accumulating(program: Program, op: FactorOp, reduced: tuple[str, ...]) -> list[Cover]:
-    """Activations whose accumulator yields the sum of what they write."""
+    """Instructions whose accumulator yields the reduction of what they write."""
     data = op.accesses[0]
     writers = program.producers(data.tensor)
-    if op.kind != "sum" or len(writers) != 1:
+    if len(writers) != 1 or first_reduction(program, data.tensor) is not op:
         return []
     rename = align(writers[0], data, op)
     if rename is None or set(rename) != {d.name for d in writers[0].digits}:
         return []
     sole = len(program.consumers(data.tensor)) == 1 and not program.leaves(data.tensor)
-    found: list[Cover] = []
-    for cover in covers_of(program, writers[0]):
-        if cover.instruction != "activation":
-            continue
-        reads = tuple(replace(s, access=renamed(s.access, rename)) for s in cover.reads)
-        dst = Slot(name="dst", access=data)
-        found.append(
-            replace(
-                cover,
-                ops=(*cover.ops, op.name),
-                reads=reads,
-                writes=(dst, Slot(name="reduce_res", access=op.output, column=True)),
-                params={**cover.params, "reduce_op": "add", "reduce_cmd": "reset_reduce"},
-                internal=(*cover.internal, data.tensor) if sole else cover.internal,
-                reduced=reduced,
-            )
+    hidden = (data.tensor,) if sole else ()
+    return [
+        replace(
+            cover,
+            ops=(*cover.ops, op.name),
+            reads=tuple(replace(s, access=renamed(s.access, rename)) for s in cover.reads),
+            writes=_kept_and_folded(data, op),
+            params={**cover.params, **_accumulator(op)},
+            internal=(*cover.internal, *hidden),
+            reduced=reduced,
         )
-    return found
+        for template in ACCUMULATORS[op.kind]
+        for cover in _match(program, writers[0], template)
+    ]
+
+
+def first_reduction(program: Program, tensor: str) -> FactorOp | None:
+    """The reduction that may share an instruction with the producer of what it reduces.
+
+    It directly follows the producer in the order of execution; another one would come to write the
+    tensor after the first has read it.
+    """
+    writers = program.producers(tensor)
+    for reader in program.consumers(tensor):
+        templates = ACCUMULATORS.get(reader.kind, ())
+        if any(w.kind == "contract" or _match(program, w, t) for w in writers for t in templates):
+            return reader
+    return None
+
+
+def _kept_and_folded(data: Access, op: FactorOp) -> tuple[Slot, ...]:
+    return (
+        Slot(name="dst", access=data),
+        Slot(name="reduce_res", access=op.output, column=True),
+    )
+
+
+def _accumulator(op: FactorOp) -> dict[str, Value]:
+    return {"reduce_op": OPS[op.kind].alu or "add", "reduce_cmd": "reset_reduce"}
+
+
+def copying_reduction(op: FactorOp) -> Cover:
+    """A copy of what a reduction reads that yields the reduction: how PSUM tiles are evicted."""
+    data = op.accesses[0]
+    return Cover(
+        instruction="tensor_scalar_reduce",
+        ops=(op.name,),
+        reads=(Slot(name="data", access=data),),
+        writes=_kept_and_folded(data, op),
+        params={"op0": "multiply", "operand0": 1.0, **_accumulator(op)},
+        engines=("vector",),
+        reduced=tuple(d.name for d in op.digits if d.reduced),
+    )

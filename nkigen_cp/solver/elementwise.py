@@ -26,7 +26,7 @@ def elementwise_candidates(context: Context, op: FactorOp) -> list[Candidate]:
 
 def able_engines(target: Target, cover: Cover) -> list[str]:
     """Engines of the cover whose ALU has all of its operators."""
-    operators = [v for k, v in cover.params.items() if k in ("op", "op0", "op1")]
+    operators = [v for k, v in cover.params.items() if k in ("op", "op0", "op1", "reduce_op")]
     if cover.instruction == "activation":
         return list(cover.engines)
     return [e for e in cover.engines if all(o in target.alu_ops[e] for o in operators)]
@@ -50,18 +50,19 @@ def slot_layouts(context: Context, cover: Cover, run: Run) -> dict[str, Layout] 
     return layouts
 
 
-def column_loops(program: Program, cover: Cover, run: Run, order: tuple[str, ...]) -> set[str]:
-    """Free digits along which a column operand varies, so that each needs its own instruction."""
-    root = program.ops[cover.root]
+def column_loops(domain: FactorOp, cover: Cover, run: Run, order: tuple[str, ...]) -> set[str]:
+    """Free digits along which a column operand varies, so that each needs its own instruction.
+
+    ``domain`` is the op in whose digits the cover is.
+    """
+    chunked = bool(run.digits) and domain.size(run.digits[0]) > run.block
     looped: set[str] = set()
     for slot in (*cover.reads, *cover.writes):
         if slot.column:
             looped |= {d for d in slot.access.digits if d in order}
             along_run = any(d in slot.access.digits for d in run.digits)
-            if run.digits and root.size(run.digits[0]) > run.block and along_run:
+            if chunked and (along_run or slot.name == "reduce_res"):
                 looped.add(CHUNK)
-    if cover.instruction == "activation" and cover.reduced:
-        looped |= {CHUNK} if run.digits and root.size(run.digits[0]) > run.block else set()
     return looped
 
 
@@ -89,7 +90,7 @@ def _with_run(context: Context, cover: Cover, run: Run) -> list[Candidate]:
         return []
     root = program.ops[cover.root]
     order = box_order(program, cover, run)
-    columns = column_loops(program, cover, run, order)
+    columns = column_loops(root, cover, run, order)
     if columns & set(cover.reduced):
         return []
     looped = tuple(d for d in order if d in columns)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nkigen_cp.workloads import qwen3, small
+from nkigen_cp.workloads import large, qwen3, small
 from nkigen_cp.workloads.workload import Input, Workload
 
 HIDDEN, INTERMEDIATE, HEADS, KV_HEADS, HEAD_DIM = 1024, 3072, 16, 8, 128
 WIDTH = HEADS * HEAD_DIM
 QKV_WIDTH = (HEADS + 2 * KV_HEADS) * HEAD_DIM
 SEQUENCES = (128, 256, 512, 1024, 2048, 4096)
+LONGEST = 8192
 
 _DTYPES = {"f32": "float32", "bf16": "bfloat16"}
 _FEEDFORWARD = (
@@ -131,8 +132,12 @@ def _all() -> Iterator[Workload]:
         yield from _patterns(seq, "bfloat16", f"_s{seq}_bf16")
         for short in _DTYPES:
             yield from _layers(seq, short)
+    yield from (
+        layer for layer in _layers(LONGEST, "bf16") if layer.function is qwen3.qwen3emb_layer
+    )
     yield from _movement()
     yield from _single_ops()
+    yield from large.rows()
 
 
 WORKLOADS: dict[str, Workload] = {workload.name: workload for workload in _all()}

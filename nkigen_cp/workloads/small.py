@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from nkigen_cp.workloads.qwen3 import MASKED
+
 
 def matmul(a: Any, b: Any) -> Any:
     """(M, K) @ (K, N) -> (M, N)."""
@@ -43,8 +45,16 @@ def slice_last(x: Any, stop: int) -> Any:
     return x[:, :, :stop]
 
 
-def sdpa(q: Any, k: Any, v: Any) -> Any:
-    """(1, N, S, D) each -> (1, N, S, D): attention without a mask."""
+def sdpa(q: Any, k: Any, v: Any, mask: Any = None) -> Any:
+    """(1, N, S, D) each -> (1, N, S, D): attention; ``mask`` is an additive (S, S)."""
     scores = np.matmul(q, np.transpose(k, (0, 1, 3, 2))) / math.sqrt(q.shape[3])
+    if mask is not None:
+        scores = scores + mask
     exps = np.exp(scores - np.max(scores, axis=-1, keepdims=True))
     return np.matmul(exps / np.sum(exps, axis=-1, keepdims=True), v)
+
+
+def sdpa_causal(q: Any, k: Any, v: Any) -> Any:
+    """(1, N, S, D) each -> (1, N, S, D): attention in which no query sees a later key."""
+    seq = q.shape[2]
+    return sdpa(q, k, v, np.triu(np.full((seq, seq), MASKED, q.dtype), k=1))

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from nkigen_cp.emit import emit_neff
+from nkigen_cp.emit.addresses import PIPELINE_OPTIONS
 from nkigen_cp.emit.toolchain import PIP_COMMAND
 from nkigen_cp.errors import ArgumentError, KernelError, ToolchainError
+from nkigen_cp.ir.nki.kernel import Address, Alloc, Kernel, Loop, Statement
 from tests.emit import kernels
 
 LANGUAGE = {
@@ -27,6 +29,8 @@ class CompileOptions:
         assert (target, lnc) == ("trn2", 1)
         assert pathlib.Path(artifacts_dir).is_dir()
         self.output_path = output_path
+    def set_pipeline_options(self, *options):
+        type(self).pipeline = options
 """
 DRIVER = (
     OPTIONS
@@ -152,6 +156,36 @@ def test_documented_paths_compile(
     assert path.read_text() == answer
     assert [p.name for p in path.parent.iterdir()] == ["vadd.neff"]
     assert "nkigen_cp_emitted_kernel" not in sys.modules
+
+
+def _placed_vadd() -> Kernel:
+    """``vadd`` with an address for both of its tiles."""
+    made = kernels.vadd()
+    (loop,) = made.body
+    assert isinstance(loop, Loop)
+    body: list[Statement] = []
+    offset_bytes = 0
+    for statement in loop.body:
+        placed: Statement = statement
+        if isinstance(statement, Alloc):
+            place = Address(partition=0, offset_bytes=offset_bytes)
+            offset_bytes += statement.buffer.partition_bytes
+            placed = Alloc(buffer=dataclasses.replace(statement.buffer, address=place))
+        body.append(placed)
+    return dataclasses.replace(made, body=(dataclasses.replace(loop, body=tuple(body)),))
+
+
+@pytest.mark.parametrize("case", ["driver", "ncc_driver", "kernel_builder"])
+def test_addresses_of_the_plan_come_with_their_options(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, _ = STAND_INS[case]
+    _install({**LANGUAGE, **files}, tmp_path / "site", monkeypatch)
+    emit_neff(_placed_vadd(), tmp_path / "vadd.neff")
+    options = sys.modules[f"nki.compiler.{case}"].CompileOptions
+    assert not hasattr(options, "pipeline")
+    emit_neff(_placed_vadd(), tmp_path / "vadd.neff", loops="device", addresses="plan")
+    assert options.pipeline == PIPELINE_OPTIONS
 
 
 def test_without_a_toolchain_says_what_to_do(

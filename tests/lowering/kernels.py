@@ -68,6 +68,37 @@ def softmax(x: Any) -> Any:
     return exps / np.sum(exps, axis=-1, keepdims=True)
 
 
+def tops(a: Any, b: Any) -> Any:
+    """The scaled product less the maximum of each row, rows of 1000 in two parts."""
+    scores = (a @ b) * 0.125
+    parts = np.max(np.reshape(scores, (len(scores), 2, -1)), axis=-1)
+    return scores - np.max(parts, axis=-1, keepdims=True)
+
+
+def heads(a: Any, b: Any) -> Any:
+    """The product less the maximum of each of its four heads."""
+    scores = np.reshape(a @ b, (len(a), 4, -1))
+    return scores - np.max(scores, axis=-1, keepdims=True)
+
+
+def ridge(a: Any, b: Any) -> Any:
+    return np.max(a @ b, axis=-1)
+
+
+def weights(a: Any, b: Any) -> Any:
+    """A softmax without the maximum."""
+    exps = np.exp((a @ b) * 0.125)
+    return exps / np.sum(exps, axis=-1, keepdims=True)
+
+
+def attention(q: Any, k: Any, v: Any) -> Any:
+    """Attention with the true maximum, taken in parts of 512 keys."""
+    scores = (q @ k.T) * 0.088
+    parts = np.max(np.reshape(scores, (len(q), -1, 512)), axis=-1)
+    exps = np.exp(scores - np.max(parts, axis=-1, keepdims=True))
+    return (exps / np.sum(exps, axis=-1, keepdims=True)) @ v
+
+
 Program = tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]
 
 KINDS: Mapping[str, Program] = {

@@ -15,12 +15,16 @@ from tests.lowering.kernels import (
     Program,
     biased,
     executed,
+    heads,
     kind,
     lowered,
     masked,
     matmul,
+    ridge,
     softmax,
+    tops,
     transposed,
+    weights,
 )
 
 NAMED = (
@@ -51,6 +55,10 @@ UNEVEN: list[tuple[Program, str]] = [
         (softmax, ((257, 129),)),
         (biased, ((257, 700), (700,))),
         (masked, ((257, 129),)),
+        (tops, ((200, 100), (100, 1000))),
+        (heads, ((200, 100), (100, 400))),
+        (ridge, ((200, 100), (100, 400))),
+        (weights, ((200, 100), (100, 400))),
     )
     for dtype in ("float32", "bfloat16")
 ]

@@ -226,6 +226,27 @@ def _cut_stream(plan: PlanData) -> PlanData:
     return _in(Contract, stream=stream)(plan)
 
 
+def _epilogue(**changes: Any) -> Break:
+    """Change parameters of the first contraction's epilogue."""
+
+    def breaks(plan: PlanData) -> PlanData:
+        spec = steps_of(plan, Contract)[0].spec
+        assert isinstance(spec, Contract)
+        cover = spec.epilogue.cover
+        changed = replace(cover, params={**cover.params, **changes})
+        return _in(Contract, epilogue=replace(spec.epilogue, cover=changed))(plan)
+
+    return breaks
+
+
+def _half_rows(plan: PlanData) -> PlanData:
+    """Two PSUM tiles for every row that the epilogue reduces in one."""
+    spec = steps_of(plan, Contract)[0].spec
+    assert isinstance(spec, Contract)
+    (tile,) = spec.moving
+    return _in(Contract, moving=(replace(tile, block=tile.block // 2),))(plan)
+
+
 def _epilogue_engine(plan: PlanData) -> PlanData:
     spec = steps_of(plan, Contract)[0].spec
     assert isinstance(spec, Contract)
@@ -284,6 +305,11 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     Corruption(rule="meaning", program="chain", breaks=_params(0, scale=2.000001)),
     Corruption(rule="meaning", program="chain", breaks=_params(0, op="sigmoid")),
     Corruption(rule="meaning", program="centred", breaks=_params(1, reverse0=True)),
+    Corruption(rule="meaning", program="scored", breaks=_epilogue(operand0=0.25)),
+    Corruption(rule="meaning", program="scored", breaks=_epilogue(reduce_op="minimum")),
+    Corruption(rule="meaning", program="scored", breaks=_epilogue(reduce_cmd="reduce")),
+    Corruption(rule="meaning", program="scored", breaks=_epilogue(negate=True)),
+    Corruption(rule="engines", program="scored", breaks=_epilogue(reduce_op="power")),
     Corruption(rule="meaning", program="rotated", breaks=_cover(1, _shifted_window)),
     Corruption(
         rule="runs",
@@ -295,6 +321,8 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     Corruption(rule="columns", program="peeled", breaks=lambda p: _with_columns(p, ())),
     Corruption(rule="loops", program="chain", breaks=_in(Elementwise, loops=("#chunk", "#chunk"))),
     Corruption(rule="loops", program="chain", target={"access_free_dims_max": 0}),
+    Corruption(rule="loops", program="scored", breaks=_half_rows),
+    Corruption(rule="loops", program="ridge", breaks=_half_rows),
     Corruption(rule="roles of digits", program="gram", breaks=_in(Contract, stationary="rhs")),
     Corruption(rule="roles of digits", program="bias", breaks=_in(Contract, moving=())),
     Corruption(rule="matmul limits", program="bias", target={"moving_free_max": 8}),

@@ -333,7 +333,7 @@ def _contractions(e: Enumeration, op: FactorOp) -> Iterator[Strategy]:
         sides = [demanded(e.program.tensors[x.tensor], x, k_run) for x in (a, b)]
         for cover in covers:
             layouts = _slot_layouts(e, cover, m_run)
-            if layouts is None:
+            if layouts is None or not set(cover.reduced) <= {n}:
                 continue
             columns = {d for s in cover.reads if s.column for d in s.access.digits}
             for engine in instructions.able(e.target, cover):

@@ -234,26 +234,60 @@ def _reduction(op: FactorOp) -> Cover:
 
 
 def _accumulations(program: Program, target: Target, op: FactorOp) -> Iterator[Cover]:
-    """Activations that also sum what they write."""
+    """Instructions that also fold the rows they write; activations only sum."""
     data = op.accesses[0]
     producers = program.producers(data.tensor)
-    if op.kind != "sum" or len(producers) != 1:
+    if len(producers) != 1:
         return
     names = same_elements(producers[0].output, data)
     if names is None or sorted(names) != sorted(d.name for d in producers[0].digits):
         return
     for chain in _chains(program, producers[0], names, 3):
-        for cover in _activations(program, target, chain):
+        summing = _activations(program, target, chain) if op.kind == "sum" else ()
+        for cover in (*summing, *_steps(program, chain)):
             hidden = (data.tensor,) if sole_reader(program, data.tensor) else ()
-            result = Slot(name="reduce_res", access=op.output, column=True)
-            yield replace(
-                cover,
-                ops=(*cover.ops, op.name),
-                writes=(Slot(name="dst", access=data), result),
-                params={**cover.params, "reduce_op": "add", "reduce_cmd": "reset_reduce"},
-                internal=(*cover.internal, *hidden),
-                reduced=tuple(d.name for d in op.digits if d.reduced),
-            )
+            yield _reducing(replace(cover, internal=(*cover.internal, *hidden)), data, op)
+
+
+def _steps(program: Program, chain: Chain) -> Iterator[Cover]:
+    """One operator with a number or a float32 column, or none: a factor of 1 changes nothing."""
+    (link, *more) = chain.links
+    if more:
+        return
+    if link.op.kind == "copy":
+        yield _cover(chain, "tensor_scalar_reduce", {"op0": "multiply", "operand0": 1.0})
+    alu, found = _alu(link), _scalar(program, link, "operand0", wide=True)
+    if alu is None or found is None or (link.swapped and not OPS[link.op.kind].commutative):
+        return
+    yield _cover(chain, "tensor_scalar_reduce", {"op0": alu, **found[0]}, found[1])
+
+
+def _reducing(cover: Cover, data: Access, op: FactorOp) -> Cover:
+    """The cover of what an op reduces, yielding the reduction as well."""
+    return replace(
+        cover,
+        ops=(*cover.ops, op.name),
+        writes=(
+            Slot(name="dst", access=data),
+            Slot(name="reduce_res", access=op.output, column=True),
+        ),
+        params={**cover.params, "reduce_op": str(OPS[op.kind].alu), "reduce_cmd": "reset_reduce"},
+        reduced=tuple(d.name for d in op.digits if d.reduced),
+    )
+
+
+def _copied(op: FactorOp) -> Cover:
+    """What an op reads written elsewhere, and the op's result with it."""
+    data = op.accesses[0]
+    step = Cover(
+        instruction="tensor_scalar_reduce",
+        ops=(),
+        reads=(Slot(name="data", access=data),),
+        writes=(),
+        params={"op0": "multiply", "operand0": 1.0},
+        engines=("vector",),
+    )
+    return _reducing(step, data, op)
 
 
 def able(target: Target, cover: Cover) -> list[str]:
@@ -275,7 +309,9 @@ def in_contraction(program: Program, contraction: FactorOp, cover: Cover) -> Ite
     """The cover as reader of the contraction's PSUM tiles, in the contraction's digits."""
     tensor = contraction.output.tensor
     uses = [s for s in cover.reads if s.access.tensor == tensor and not s.column]
-    if len(uses) != 1 or not sole_reader(program, tensor) or cover.reduced:
+    thrown = any(s.access.tensor in cover.internal for s in cover.writes)
+    kept = any(s.access.tensor == tensor for s in cover.writes)
+    if len(uses) != 1 or thrown or kept == sole_reader(program, tensor):
         return
     names = same_elements(contraction.output, uses[0].access)
     root = program.ops[cover.root]
@@ -294,7 +330,8 @@ def in_contraction(program: Program, contraction: FactorOp, cover: Cover) -> Ite
         reads=tuple(moved(s) for s in cover.reads),
         writes=tuple(moved(s) for s in cover.writes),
         engines=tuple(e for e in cover.engines if e != "gpsimd"),
-        internal=(*cover.internal, tensor),
+        internal=cover.internal if kept else (*cover.internal, tensor),
+        reduced=tuple(back[d] for d in cover.reduced),
     )
 
 
@@ -308,5 +345,6 @@ def epilogues(program: Program, target: Target, op: FactorOp) -> list[Cover]:
         engines=("vector", "scalar"),
     )
     roots = [o for o in program.ops.values() if o.kind != "contract"]
-    all_covers = itertools.chain.from_iterable(covers(program, target, o) for o in roots)
+    all_covers = list(itertools.chain.from_iterable(covers(program, target, o) for o in roots))
+    all_covers += [_copied(o) for o in roots if OPS[o.kind].family is Family.REDUCE]
     return [copy, *(f for c in all_covers for f in in_contraction(program, op, c))]

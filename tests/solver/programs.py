@@ -51,6 +51,30 @@ def _bias(x: Any, w: Any, b: Any) -> Any:
     return x @ w + b
 
 
+def _scored(x: Any, w: Any) -> Any:
+    scores = (x @ w) * 0.5
+    return scores - np.max(scores, axis=-1, keepdims=True)
+
+
+def _peaked(x: Any, w: Any) -> Any:
+    scores = x @ w
+    return scores - np.max(scores, axis=-1, keepdims=True)
+
+
+def _ridge(x: Any, w: Any) -> Any:
+    return np.max(x @ w, axis=-1)
+
+
+def _floored(x: Any, s: Any) -> Any:
+    scaled = x * s
+    return scaled - np.min(scaled, axis=-1, keepdims=True)
+
+
+def _twice_folded(x: Any) -> Any:
+    exps = np.exp(x)
+    return np.sum(exps, axis=0), np.sum(exps, axis=1)
+
+
 def _transposed(x: Any) -> Any:
     return np.transpose(x + 1)
 
@@ -101,6 +125,10 @@ TINY: dict[str, Tiny] = {
     "centred": Tiny(function=_centred, shapes=((64, 32),)),
     "columns": Tiny(function=_columns, shapes=((48, 64),)),
     "bias": Tiny(function=_bias, shapes=((32, 64), (64, 48), (48,))),
+    "scored": Tiny(function=_scored, shapes=((32, 64), (64, 400))),
+    "peaked": Tiny(function=_peaked, shapes=((32, 64), (64, 400))),
+    "ridge": Tiny(function=_ridge, shapes=((32, 64), (64, 400))),
+    "floored": Tiny(function=_floored, shapes=((128, 400), (128, 1))),
     "transposed": Tiny(function=_transposed, shapes=((64, 32),)),
     "softmax": Tiny(function=_softmax, shapes=((64, 32),)),
     "gram": Tiny(function=_gram, shapes=((64, 32),)),
@@ -115,6 +143,7 @@ LARGER: dict[str, Tiny] = {
     "causal": Tiny(function=_causal, shapes=((130, 130),)),
     "spread": Tiny(function=_spread, shapes=((200, 300), (300, 700), (700,))),
     "streamed": Tiny(function=_product, shapes=((128, 256), (256, 8192))),
+    "twice folded": Tiny(function=_twice_folded, shapes=((256, 128),)),
     "twice": Tiny(function=_twice, shapes=((64, 128), (128, 128))),
     "reinterpreted": Tiny(function=_reinterpreted, shapes=((96, 100),)),
     "rotated": Tiny(function=_rotated, shapes=((64, 64), (64, 32))),

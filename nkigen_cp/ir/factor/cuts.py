@@ -70,6 +70,32 @@ def find_cuts(graph: Graph, wanted: Sequence[Cut] = ()) -> Cuts:
         opaque += [o.name for o in graph.producers(target) if o.name not in opaque]
 
 
+def axes_of(graph: Graph) -> dict[tuple[str, int], tuple[str, int]]:
+    """Every tensor dim -> the first dim of the graph that the same axis runs along whole.
+
+    A cut of one is a cut of the other.
+    """
+    parent: dict[Node, Node] = {}
+
+    def root(node: Node) -> Node:
+        while parent.setdefault(node, node) != node:
+            node = parent[node]
+        return node
+
+    for op in graph.ops.values():
+        for link in _links(graph, op):
+            if link.stride == 1 and link.dim_size == link.axis_size:
+                parent[root(link.axis)] = root(link.dim)
+    first: dict[Node, tuple[str, int]] = {}
+    found: dict[tuple[str, int], tuple[str, int]] = {}
+    for tensor in graph.tensors.values():
+        for d in range(len(tensor.shape)):
+            found[tensor.name, d] = first.setdefault(
+                root(("tensor", tensor.name, d)), (tensor.name, d)
+            )
+    return found
+
+
 def _links(graph: Graph, op: Op) -> list[Link]:
     links: list[Link] = []
     for operand in (*op.operands, *op.outputs):

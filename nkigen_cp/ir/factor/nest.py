@@ -18,7 +18,7 @@ def bind(program: Program, loops: Sequence[Loop]) -> Program:
     access names the loop instead.
 
     Raises:
-        PlanError: a loop would have to run before and after some other op, or an op would read
+        PlanError: a loop counts other positions than its ops have; or a loop would have to run before and after some other op, or an op would read
             positions that its own loop has not written yet.
     """
     if not loops:
@@ -26,6 +26,12 @@ def bind(program: Program, loops: Sequence[Loop]) -> Program:
     by_op: dict[str, dict[str, str]] = {}
     for loop in loops:
         for op, digit in loop.digits.items():
+            sizes = {d.name: d.size for d in program.ops[op].digits} if op in program.ops else {}
+            if sizes.get(digit) != loop.trips:
+                raise PlanError(
+                    f"loop {loop.name!r} has {loop.trips} trips; op {op!r} has "
+                    f"{sizes.get(digit, 'no')} positions of {digit!r}"
+                )
             by_op.setdefault(op, {})[digit] = loop.name
     bound = {n: _bound(op, by_op.get(n, {})) for n, op in program.ops.items()}
     found = replace(program, ops=bound, loops={k.name: k for k in loops})

@@ -16,7 +16,7 @@ from nkigen_cp.solver.check.geometry import (
 )
 from nkigen_cp.solver.plan import CHUNK, Layout, Slot
 
-OPERATORS = ("op", "op0", "op1")
+OPERATORS = ("op", "op0", "op1", "reduce_op")
 
 
 def engines(facts: Facts) -> Iterator[str]:
@@ -27,8 +27,9 @@ def engines(facts: Facts) -> Iterator[str]:
         if engine not in row.engines or engine not in c.cover.engines:
             yield f"{where}: {row.name} does not run on {engine}"
             continue
-        named = [c.cover.params[k] for k in OPERATORS if k in c.cover.params]
         activation = "activation_function" in row.rules
+        operators = ("op",) if activation else OPERATORS
+        named = [c.cover.params[k] for k in operators if k in c.cover.params]
         able = facts.target.activations if activation else facts.target.alu_ops[engine]
         for operator in named:
             if operator not in able:
@@ -135,7 +136,7 @@ def loops(facts: Facts) -> Iterator[str]:
         if len(set(c.spec.loops)) < len(c.spec.loops) or not set(c.spec.loops) <= set(free):
             yield f"{where} loops over {c.spec.loops}, its free digits are {free}"
         accumulated = [d for d in c.cover.reduced if d in (*c.spec.loops, *c.run.digits)]
-        if accumulated or (c.psum is not None and c.cover.reduced):
+        if accumulated or not _within_tile(c):
             yield f"{where} splits the reduction over {c.cover.reduced}"
             continue
         for slot in (*c.cover.reads, *c.cover.writes):
@@ -145,6 +146,17 @@ def loops(facts: Facts) -> Iterator[str]:
                     f"{where}: {slot.name} needs an access pattern of {dims} free dims, "
                     f"{facts.target.name} has {facts.target.access_free_dims_max}"
                 )
+
+
+def _within_tile(c: Covered) -> bool:
+    """A PSUM tile has whole rows of what is reduced, as its innermost dims."""
+    if c.tiles is None:
+        return True
+    whole = [d for d, block in c.tiles.items() if block == c.domain.size(d)]
+    count = len(c.cover.reduced)
+    return set(c.cover.reduced) <= set(whole) and (
+        not count or set([*c.tiles][-count:]) == set(c.cover.reduced)
+    )
 
 
 def order_of(c: Covered) -> list[str]:

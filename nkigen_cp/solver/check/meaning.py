@@ -17,7 +17,7 @@ import numpy as np
 
 from nkigen_cp.ir.factor.program import Access, FactorOp
 from nkigen_cp.ir.nki.activations import ACTIVATIONS
-from nkigen_cp.ir.nki.alu import ALU
+from nkigen_cp.ir.nki.alu import ACCUMULATING, ALU
 from nkigen_cp.ir.tensor.graph import Immediate
 from nkigen_cp.ir.tensor.table import OPS, Family
 from nkigen_cp.solver.check.facts import Covered, Facts, covers
@@ -217,13 +217,25 @@ def _reciprocal(args: Arguments, axes: tuple[int, ...]) -> Results:
 
 
 def _reduce(args: Arguments, axes: tuple[int, ...]) -> Results:
-    fold = ALU[str(args["op"])].reduce
+    return {"dst": _folded(args["data"], str(args["op"]), axes)}
+
+
+def _scalar_reduce(args: Arguments, axes: tuple[int, ...]) -> Results:
+    values, operator = _step(args, args["data"], 0), str(args["reduce_op"])
+    if operator not in ACCUMULATING or args.get("reduce_cmd", "reset_reduce") != "reset_reduce":
+        raise _UnequalError(f"accumulates by {operator} and {args.get('reduce_cmd')}")
+    result = _folded(values, operator, axes)
+    return {"dst": values, "reduce_res": -result if args.get("negate") else result}
+
+
+def _folded(data: Array, operator: str, axes: tuple[int, ...]) -> Array:
+    """The data folded along some axes, which stay with one position each."""
+    fold = ALU[operator].reduce if operator in ALU else None
     if fold is None or not axes:
-        raise _UnequalError(f"reduces {len(axes)} digits by {args['op']}")
-    data: Array = args["data"]
+        raise _UnequalError(f"reduces {len(axes)} digits by {operator}")
     last: Array = np.moveaxis(data, axes, range(-len(axes), 0))
     kept = last.shape[: data.ndim - len(axes)]
-    return {"dst": np.expand_dims(fold(last.reshape(*kept, -1)), axes)}
+    return np.expand_dims(fold(last.reshape(*kept, -1)), axes)
 
 
 _SEMANTICS: Mapping[str, Callable[[Arguments, tuple[int, ...]], Results]] = {
@@ -234,4 +246,5 @@ _SEMANTICS: Mapping[str, Callable[[Arguments, tuple[int, ...]], Results]] = {
     "reciprocal": _reciprocal,
     "tensor_copy": _copy,
     "tensor_reduce": _reduce,
+    "tensor_scalar_reduce": _scalar_reduce,
 }

@@ -1,0 +1,238 @@
+"""Structures worth solving: loops are added where a tensor does not fit, until everything does.
+
+Each step takes the tensors that crowd SBUF most, tries their axes in blocks of several sizes as a
+further innermost loop of the ops around them, and keeps the structures that look best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from nkigen_cp.errors import PlanError
+from nkigen_cp.ir.factor.cuts import Cut, axes_of
+from nkigen_cp.ir.factor.nest import bind, common_path
+from nkigen_cp.ir.factor.program import FactorTensor, Loop, Program
+from nkigen_cp.ir.factor.refine import refine
+from nkigen_cp.ir.tensor.graph import Graph
+from nkigen_cp.solver.stores import split_stores
+from nkigen_cp.solver.structure.coarse import Coarse, look
+from nkigen_cp.solver.structure.follow import follow, instances
+from nkigen_cp.solver.structure.values import Structure
+from nkigen_cp.targets.target import Target
+
+WIDTH = 6
+"""Structures kept after every step."""
+
+ALIKE = 2
+"""Of those, structures that differ in block sizes only."""
+
+MOST_LOOPS = 8
+"""Steps after which a structure that still does not fit is given up."""
+
+DEEPEST = 3
+"""Loops around an op."""
+
+BLOCKS = (128, 512, 2048)
+"""Positions per iteration of a long axis: multiples of the partitions."""
+
+WHOLE_UP_TO = 64
+"""An axis of at most this many positions (heads, groups) is looped one position at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A structure, its program, and how it looks."""
+
+    structure: Structure
+    program: Program
+    coarse: Coarse
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        return (self.coarse.missing_bytes, self.coarse.total_ns)
+
+
+Dim = tuple[str, int]
+"""A tensor's dim."""
+
+
+@dataclass(slots=True)
+class _Search:
+    """``factored`` programs per cuts, and the shapes of programs that were looked at already."""
+
+    graph: Graph
+    target: Target
+    factored: dict[tuple[Cut, ...], Program] = field(default_factory=dict[tuple[Cut, ...], Program])
+    seen: dict[object, None] = field(default_factory=dict[object, None])
+    dims: dict[Dim, Dim] = field(default_factory=dict[Dim, Dim])
+
+    def program(self, structure: Structure) -> Program:
+        """The program of a structure; raises PlanError where it has none."""
+        cuts = tuple(sorted(structure.cuts, key=lambda c: (c.tensor, c.dim, c.inner)))
+        if cuts not in self.factored:
+            self.factored[cuts] = refine(self.graph, cuts)
+        return bind(self.factored[cuts], structure.loops)
+
+    def cut(self, tensor: str, dim: int, inner: int) -> Cut:
+        """The cut, named after the first tensor with the same axis: equal cuts are then one."""
+        if not self.dims:
+            self.dims.update(axes_of(self.graph))
+        name, at = self.dims.get((tensor, dim), (tensor, dim))
+        return Cut(tensor=name, dim=at, inner=inner)
+
+    def new(self, program: Program) -> bool:
+        """Whether no structure before came to the same loops over the same digits."""
+        loops = tuple((k.trips, tuple(sorted(k.digits.items()))) for k in program.loops.values())
+        digits = tuple(o.digits for o in program.ops.values())
+        key = (loops, digits)
+        fresh = key not in self.seen
+        self.seen[key] = None
+        return fresh
+
+
+def proposals(graph: Graph, target: Target) -> list[Proposal]:
+    """Structures under which everything seems to fit, the most promising first.
+
+    The program without loops is among them if it fits. Empty if nothing was found.
+    """
+    job = _Search(graph, target)
+    beam = [p for p in (_proposal(job, Structure()),) if p is not None]
+    fitting: list[Proposal] = []
+    for _ in range(MOST_LOOPS):
+        fitting += [p for p in beam if not p.coarse.crowded]
+        grown: list[Proposal] = []
+        for p in beam:
+            for structure in _grown(job, p) if p.coarse.crowded else ():
+                found = _proposal(job, structure)
+                if found is not None:
+                    grown.append(found)
+        beam = _best(grown)
+    fitting += [p for p in beam if not p.coarse.crowded]
+    return sorted(fitting, key=lambda p: p.coarse.total_ns)
+
+
+def _best(grown: list[Proposal]) -> list[Proposal]:
+    """The best few, not all of them the same loops in other blocks."""
+    alike: dict[object, int] = {}
+    found: list[Proposal] = []
+    for p in sorted(grown, key=lambda p: p.rank):
+        key = tuple(tuple(k.digits) for k in p.structure.loops)
+        alike[key] = alike.get(key, 0) + 1
+        if alike[key] <= ALIKE and len(found) < WIDTH:
+            found.append(p)
+    return found
+
+
+def _proposal(job: _Search, structure: Structure) -> Proposal | None:
+    try:
+        program = job.program(structure)
+    except PlanError:
+        return None
+    if not job.new(program):
+        return None
+    coarse = look(*split_stores(program), job.target)
+    return Proposal(structure=structure, program=program, coarse=coarse)
+
+
+def _grown(job: _Search, p: Proposal) -> Iterator[Structure]:
+    """The structure with one axis more looped."""
+    for name in p.coarse.crowded[:2]:
+        tensor = p.program.tensors[name]
+        looped = _looped(p.program, name)
+        for factor in tensor.factors:
+            if factor.name in looped:
+                continue
+            for inner in _blocks(factor.size):
+                cuts = _cuts(job, tensor, factor.name, inner)
+                found = _with_loop(job, p.structure, cuts, name, factor.name, inner)
+                if found is not None:
+                    yield found
+
+
+def _looped(program: Program, tensor: str) -> tuple[str, ...]:
+    """Factors that some op around the tensor already takes one position of."""
+    names = [f.name for f in program.tensors[tensor].factors]
+    ops = (*program.producers(tensor), *program.consumers(tensor))
+    accesses = [a for o in ops for a in (o.output, *o.accesses) if a.tensor == tensor and a.index]
+    return tuple(
+        n for k, n in enumerate(names) if any(a.index[k].loop is not None for a in accesses)
+    )
+
+
+def _blocks(size: int) -> list[int]:
+    """Positions per iteration to try for an axis, none if it has no useful divisor."""
+    if size <= WHOLE_UP_TO:
+        return [1]
+    found = [b for b in BLOCKS if b < size and size % b == 0]
+    if found:
+        return found
+    divisors = [d for d in range(2, size) if size % d == 0 and d <= 1024]
+    fit = [d for d in divisors if d <= 128]
+    return sorted({*fit[-1:], *divisors[-1:]})
+
+
+def _cuts(job: _Search, tensor: FactorTensor, factor: str, inner: int) -> list[Cut]:
+    """Cuts of the dim that the factor is part of, at the block and at one set of partitions."""
+    if inner == 1:
+        return []
+    place = [f.name for f in tensor.factors].index(factor)
+    dim, below = _dim_of(tensor, place)
+    found = [inner]
+    partitions = job.target.partitions
+    if inner > partitions and inner % partitions == 0:
+        found.append(partitions)
+    return [job.cut(tensor.name, dim, below * b) for b in found]
+
+
+def _dim_of(tensor: FactorTensor, place: int) -> tuple[int, int]:
+    """The dim a factor belongs to, and the positions of that dim below one step of it."""
+    at = 0
+    for dim, size in enumerate(tensor.shape):
+        count, members = 1, []
+        while count < size:
+            members.append(at)
+            count *= tensor.factors[at].size
+            at += 1
+        if place in members:
+            return dim, math.prod(tensor.factors[k].size for k in members if k > place)
+    raise AssertionError("a factor belongs to a dim")
+
+
+def _with_loop(  # noqa: PLR0913, PLR0917
+    job: _Search, structure: Structure, cuts: list[Cut], tensor: str, factor: str, inner: int
+) -> Structure | None:
+    """Loops over the outer part of a factor, inside of those that its ops share."""
+    cut = (*structure.cuts, *(c for c in cuts if c not in structure.cuts))
+    try:
+        bound = job.program(Structure(cuts=cut, loops=structure.loops))
+    except PlanError:
+        return None
+    name = _outer_name(bound, tensor, factor, inner)
+    if name is None:
+        return None
+    around = [o.path for o in (*bound.producers(tensor), *bound.consumers(tensor))]
+    scope = common_path(*around)
+    among = [n for n, o in bound.ops.items() if o.path[: len(scope)] == scope]
+    axis = follow(bound, tensor, name, among)
+    loops = list(structure.loops)
+    for group in instances(bound, axis, among):
+        paths = dict.fromkeys(bound.ops[o].path for o in group)
+        for path in paths:
+            if len(path) == DEEPEST:
+                return None
+            members = {o: axis.digits[o] for o in group if bound.ops[o].path == path}
+            label = f"L{len(loops)}"
+            loops.append(Loop(name=label, trips=axis.size, digits=members))
+    if len(loops) == len(structure.loops):
+        return None
+    return Structure(cuts=cut, loops=tuple(loops))
+
+
+def _outer_name(program: Program, tensor: str, factor: str, inner: int) -> str | None:
+    """The factor's outer part after the cut: its own name, or that with the first index."""
+    names = [f.name for f in program.tensors[tensor].factors]
+    if factor in names:
+        return factor
+    return f"{factor}.0" if inner > 1 and f"{factor}.0" in names else None
