@@ -49,6 +49,11 @@ class _Lowering:
             tensor = self.program.tensors[form.tensor]
             if form.layout is None:
                 self.places[name] = _scratch(self.b, tensor)
+            elif form.over is not None:
+                dims = form_dims(tensor, form.layout, {})
+                before = self.place(form.over)
+                self.places[name] = replace(before, tensor=tensor, layout=form.layout, dims=dims)
+                self.holdings[before.buffer.name] = _holding(tensor, form.layout)
             else:
                 self.places[name] = self.on_chip(tensor, form.layout, form.copies, form.address)
         return replace(self.places[name], at=self.at)

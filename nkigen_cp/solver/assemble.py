@@ -118,6 +118,7 @@ def _execute(a: _Assembly, op: str, candidate: Candidate) -> None:
         Use(slot=m.slot, form=a.form(m.tensor, _written(a, m.tensor, m.layout)))
         for m in candidate.makes
     ]
+    _take_over(a, reads, writes)
     if isinstance(candidate.spec, Store):
         name = f"{candidate.spec.target.tensor}@hbm"
         a.named(name, candidate.spec.target.tensor, None)
@@ -139,6 +140,18 @@ def _execute(a: _Assembly, op: str, candidate: Candidate) -> None:
         form = _written(a, make.tensor, make.layout)
         if form is not None and form in a.decisions.spilled.get(make.tensor, ()):
             _spill(a, make.tensor, form, candidate)
+
+
+def _take_over(a: _Assembly, reads: list[Use], writes: list[Use]) -> None:
+    """An accumulator after an iteration lies where it was before."""
+    carried = a.instance.program.carried
+    for read in reads:
+        before = a.forms[read.form]
+        for write in writes:
+            after = a.forms[write.form]
+            if carried.get(before.tensor) == after.tensor:
+                a.forms[write.form] = replace(after, over=read.form)
+                a.forms[read.form] = replace(before, partition_bytes=after.partition_bytes)
 
 
 def _written(a: _Assembly, tensor: str, layout: Layout | None) -> Layout | None:

@@ -126,6 +126,8 @@ def choice_of(around: Around, tensor: FactorTensor, uses: Uses) -> Choice:
 
 
 def _form_bytes(around: Around, tensor: FactorTensor, form: Layout) -> int:
+    if tensor.name in around.context.program.carried:
+        return 0  # what the accumulator after an iteration occupies already
     return partition_bytes(tensor, form) * copies_of(around.context.program, form.home)
 
 
@@ -149,6 +151,8 @@ def _forms(around: Around, tensor: FactorTensor, uses: Uses) -> _Forms:
             continue
         path = around.path(root)
         reach: list[Path] = list(prefixes(path))
+        if tensor.name in around.context.program.carried:
+            reach = [*around.homes[around.context.program.carried[tensor.name]].made]
         if not loaded and writers:
             # Within a shared loop nothing goes through HBM and back.
             shared = common_path(*writers, path)

@@ -14,6 +14,9 @@ from nkigen_cp.solver.plan import Generate
 
 def recognise(program: Program, name: str, array: Array) -> Generate | None:
     """How to make the constant on chip, or None if it must come as a kernel input."""
+    if not any(array.strides):  # one value broadcast: nothing to look at
+        value = float(np.ravel(array[(0,) * array.ndim])[0])
+        return Generate(tensor=name, outside=value, inside=value, offset=0, coefficients={})
     values = np.unique(np.asarray(array, np.float64))
     if values.size == 1:
         return Generate(

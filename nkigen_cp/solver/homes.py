@@ -62,6 +62,8 @@ def _made(program: Program, tensor: str, readers: Sequence[Path]) -> tuple[Path,
     if not writers:
         return ()
     shared = common_path(*writers, *readers)
+    if tensor in program.carried.values():
+        return (shared,)
     nearest = max((common_path(*writers, r) for r in readers), key=len, default=shared)
     return tuple(dict.fromkeys((shared, nearest)))
 

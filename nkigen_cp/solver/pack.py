@@ -35,7 +35,8 @@ def pack(steps: Sequence[Step], forms: Sequence[Form], capacity: int) -> Packed:
     peak = peak_bytes(steps, forms)
     placed: list[_Placed] = []
     address: dict[str, int] = {}
-    items = [(f.partition_bytes, f.first_step, f.last_step, f.name) for f in forms if f.layout]
+    places = shared_places(forms)
+    items = [(p.size_bytes, p.first, p.last, p.form) for p in places]
     items += [(_aligned(s.sbuf_bytes), s.group, s.group, "") for s in steps if s.sbuf_bytes]
     for size, first, last, name in sorted(items, key=lambda i: (-i[0], i[1], i[3])):
         start = _first_fit(placed, size, first, last)
@@ -44,8 +45,43 @@ def pack(steps: Sequence[Step], forms: Sequence[Form], capacity: int) -> Packed:
         placed.append(_Placed(first=first, last=last, start=start, end=start + size))
         if name:
             address[name] = start
+    for place in places:
+        address |= {name: address[place.form] for name in place.over}
     done = tuple(replace(f, address=address[f.name]) if f.name in address else f for f in forms)
     return Packed(forms=done, peak_bytes=peak)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """SBUF of a form and of those that take it over one after the other."""
+
+    form: str
+    over: tuple[str, ...]
+    size_bytes: int
+    first: int
+    last: int
+
+
+def shared_places(forms: Sequence[Form]) -> list[Place]:
+    """The places of all forms on chip, from the birth of the first to the end of the last."""
+    by_name = {f.name: f for f in forms}
+    chains: dict[str, list[Form]] = {}
+    for form in forms:
+        if form.layout is not None:
+            owner = form
+            while owner.over is not None:
+                owner = by_name[owner.over]
+            chains.setdefault(owner.name, []).append(form)
+    return [
+        Place(
+            form=owner,
+            over=tuple(f.name for f in members if f.name != owner),
+            size_bytes=max(f.partition_bytes for f in members),
+            first=min(f.first_step for f in members),
+            last=max(f.last_step for f in members),
+        )
+        for owner, members in chains.items()
+    ]
 
 
 def _aligned(size_bytes: int) -> int:
@@ -66,10 +102,10 @@ def _first_fit(placed: Sequence[_Placed], size: int, first: int, last: int) -> i
 
 def peak_bytes(steps: Sequence[Step], forms: Sequence[Form]) -> int:
     """Most bytes per partition alive at any step, the step's tiles included."""
+    places = shared_places(forms)
     return max(
         (
-            s.sbuf_bytes
-            + sum(f.partition_bytes for f in forms if f.first_step <= s.group <= f.last_step)
+            s.sbuf_bytes + sum(p.size_bytes for p in places if p.first <= s.group <= p.last)
             for s in steps
         ),
         default=0,

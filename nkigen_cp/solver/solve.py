@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import ortools  # pyright: ignore[reportMissingTypeStubs]
 
@@ -33,7 +34,12 @@ from nkigen_cp.solver.plan import (
 from nkigen_cp.solver.resume import decisions_of
 from nkigen_cp.solver.search import Outcome, Progress, ProgressFn, search
 from nkigen_cp.solver.structure import Structure, structured
+from nkigen_cp.solver.structure.grow import proposals
 from nkigen_cp.targets.target import Target
+
+
+TRIES = {"fast": 4, "balanced": 8, "max": 16}
+"""Structures of loops tried until one fits, by effort."""
 
 
 def canonical(graph: Graph, options: Options) -> Graph:
@@ -60,7 +66,33 @@ def solve_graph(
     Raises:
         Infeasible: nothing fits; the message names the tensors that are too large together.
     """
-    instance = build_instance(structured(canonical(graph, options), Structure()), target)
+    core = canonical(graph, options)
+    found = proposals(core, target)[: TRIES[options.effort]]
+    structures = [p.structure for p in found] or [Structure()]
+    best: PlanData | None = None
+    for k, structure in enumerate(structures):
+        last = k == len(structures) - 1 and best is None
+        data = _solve_structure(graph, core, structure, target, options, hint, on_progress, last)
+        if data is not None and (best is None or data.objective_ns < best.objective_ns):
+            best = data
+        if best is not None:
+            break
+    assert best is not None
+    return best
+
+
+def _solve_structure(
+    graph: Graph,
+    core: Graph,
+    structure: Structure,
+    target: Target,
+    options: Options,
+    hint: PlanData | None,
+    on_progress: ProgressFn | None,
+    last: bool,
+) -> PlanData | None:
+    """The best plan with these loops; None, or Infeasible for the last, if nothing fits."""
+    instance = build_instance(structured(core, structure), target)
     first = greedy(instance)
     told = None if hint is None else decisions_of(instance, hint)
     starts = [d for d in (told, first) if d is not None and memory.fits(instance, d)]
@@ -81,9 +113,12 @@ def solve_graph(
         # The model takes lifetimes for longer than they are; the exact ones may still fit.
         found = [first]
     if not found:
+        if not last:
+            return None
         raise Infeasible(describe_overflow(instance, first))
     decisions = min(found, key=lambda d: _objective(instance, d))
     data = _plan(graph, instance, decisions, outcome, options)
+    data = replace(data, cuts=structure.cuts, loops=structure.loops)
     check_plan(instance.program, data, target)
     return data
 

@@ -30,7 +30,7 @@ def split_stores(program: Program) -> tuple[Program, list[Store]]:
     moved: set[str] = set()
     for out in program.outputs:
         writers = program.producers(out)
-        if program.consumers(out) or any(o.kind != "copy" for o in writers):
+        if program.consumers(out) or not all(_moves_only(program, o) for o in writers):
             continue
         for op in writers:
             digits = {d.name: d.size for d in op.digits}
@@ -52,6 +52,12 @@ def split_stores(program: Program) -> tuple[Program, list[Store]]:
             stores.append(identity_store(program.tensors[out], f"store.{out}", path, fixed))
     sources = tuple(dict.fromkeys(s.source.tensor for s in stores))
     return replace(program, ops=ops, stored=sources), stores
+
+
+def _moves_only(program: Program, op: FactorOp) -> bool:
+    """Whether the op is a copy that a DMA can do: one that leaves the dtype."""
+    kinds = {program.tensors[a.tensor].dtype.name for a in (op.output, *op.accesses)}
+    return op.kind == "copy" and len(kinds) == 1
 
 
 def _result_loops(program: Program, tensor: str) -> tuple[tuple[str, ...], tuple[Fixed, ...]]:

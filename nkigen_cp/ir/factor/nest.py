@@ -8,6 +8,7 @@ from dataclasses import replace
 import networkx as nx
 
 from nkigen_cp.errors import PlanError
+from nkigen_cp.ir.factor.accumulate import accumulated
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorOp, Loop, Program
 
 
@@ -36,7 +37,8 @@ def bind(program: Program, loops: Sequence[Loop]) -> Program:
     bound = {n: _bound(op, by_op.get(n, {})) for n, op in program.ops.items()}
     found = replace(program, ops=bound, loops={k.name: k for k in loops})
     _check_edges(found)
-    return replace(found, ops={n: bound[n] for n in _grouped(found, list(bound), 0)})
+    order = _grouped(found, list(bound), 0)
+    return accumulated(replace(found, ops={n: bound[n] for n in order}))
 
 
 def common_path(*paths: Sequence[str]) -> tuple[str, ...]:

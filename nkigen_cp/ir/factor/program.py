@@ -156,6 +156,8 @@ class Program:
 
     ``stored`` names tensors of which outputs are views that no op of the program makes any more;
     ``windows`` are the tensors that are parts of inputs; ``loops`` those that ops' paths name.
+    ``carried`` maps the value of an accumulator before an iteration to that after it: two names of
+    one place in memory.
     """
 
     name: str
@@ -168,6 +170,7 @@ class Program:
     stored: tuple[str, ...] = ()
     windows: Mapping[str, InputWindow] = field(default_factory=dict[str, InputWindow])
     loops: Mapping[str, Loop] = field(default_factory=dict[str, Loop])
+    carried: Mapping[str, str] = field(default_factory=dict[str, str])
     _writers: Mapping[str, tuple[FactorOp, ...]] = field(init=False, repr=False, compare=False)
     _readers: Mapping[str, tuple[FactorOp, ...]] = field(init=False, repr=False, compare=False)
 

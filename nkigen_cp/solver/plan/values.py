@@ -179,7 +179,7 @@ class Form:
     """One materialisation of a tensor; forms in HBM have no layout. Steps are plan positions.
 
     ``copies`` buffers of it take turns where it lives inside a loop; ``partition_bytes`` is that of
-    all of them.
+    all of them. A form that is ``over`` another takes that one's place in memory.
     """
 
     name: str
@@ -189,6 +189,7 @@ class Form:
     first_step: int
     last_step: int
     copies: int = 1
+    over: str | None = None
     address: int | None = None
 
 

@@ -70,7 +70,7 @@ def look(program: Program, stores: Sequence[Store], target: Target) -> Coarse:
     options = {
         t: _residencies(_Tensor(program, t, homes[t], positions, spans, target))
         for t in program.tensors
-        if program.producers(t) or program.consumers(t)
+        if (program.producers(t) or program.consumers(t)) and t not in program.carried
     }
     taken = dict.fromkeys(options, 0)
     worst, over = _settle(options, taken, len(names), target.sbuf_partition_bytes)
