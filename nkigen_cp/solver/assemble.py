@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.solver.candidates import Candidate, Move
+from nkigen_cp.solver.choices import path_of
 from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.homes import Path, copies_of, spans_of
 from nkigen_cp.solver.instance import Instance
@@ -70,7 +71,7 @@ class _Assembly:
     def ahead(self, step: Step) -> None:
         """Before the open loops that do not surround the step."""
         depth = len(common_path([name for name, _ in self.opened], step.path))
-        if depth == len(self.opened) or depth < len(step.path):
+        if depth == len(self.opened):
             self.step(step)
             return
         at = self.opened[depth][1]
@@ -138,6 +139,8 @@ def _execute(a: _Assembly, op: str, candidate: Candidate) -> None:
     )
     for make in candidate.makes:
         form = _written(a, make.tensor, make.layout)
+        if form is not None and form in a.decisions.passed.get(make.tensor, ()):
+            _pass_on(a, make.tensor, form, candidate)
         if form is not None and form in a.decisions.spilled.get(make.tensor, ()):
             _spill(a, make.tensor, form, candidate)
 
@@ -158,7 +161,8 @@ def _written(a: _Assembly, tensor: str, layout: Layout | None) -> Layout | None:
     """The form in which a result is held or from which it is spilled."""
     if layout is None:
         return None
-    chosen = (*a.decisions.kept.get(tensor, ()), *a.decisions.spilled.get(tensor, ()))
+    places = (a.decisions.kept, a.decisions.spilled, a.decisions.passed)
+    chosen = [x for found in places for x in found.get(tensor, ())]
     return next(f for f in a.instance.choices[tensor].made[layout] if f in chosen)
 
 
@@ -171,6 +175,16 @@ def _held(a: _Assembly, tensor: str, layout: Layout, op: str) -> str:
     kept = a.decisions.kept.get(tensor, ())
     nearest = max((f for f in forms if f in kept), key=lambda f: len(f.home))
     return _materialise(a, tensor, nearest)
+
+
+def _pass_on(a: _Assembly, tensor: str, form: Layout, candidate: Candidate) -> None:
+    """Move what is not kept as soon as it is complete."""
+    choice = a.instance.choices[tensor]
+    if choice.producers[-1] not in candidate.ops or len(candidate.path) > len(form.home):
+        return
+    for j in a.decisions.moved.get(tensor, ()):
+        if choice.moves[j].source == form and choice.moves[j].target.home == form.home:
+            _materialise(a, tensor, choice.moves[j].target)
 
 
 def _spill(a: _Assembly, tensor: str, form: Layout, candidate: Candidate) -> None:
@@ -235,6 +249,6 @@ def _move(a: _Assembly, move: Move, target: str | None) -> None:
             busy_ns=move.busy_ns,
             sbuf_bytes=move.sbuf_bytes,
             psum_banks=move.psum_banks,
-            path=move.target.home,
+            path=path_of(move),
         )
     )

@@ -6,9 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from nkigen_cp.ir.factor.nest import common_path
-from nkigen_cp.ir.factor.program import FactorTensor
+from nkigen_cp.ir.factor.program import FactorTensor, Program
 from nkigen_cp.solver.candidates import Context, Move
-from nkigen_cp.solver.homes import Homes, Path, Spans, copies_of, inside, prefixes, tile_of
+from nkigen_cp.solver.homes import (
+    Homes,
+    Path,
+    Spans,
+    copies_of,
+    in_pieces,
+    inside,
+    prefixes,
+    tile_of,
+)
 from nkigen_cp.solver.moves import (
     generate_moves,
     identity_store,
@@ -31,8 +40,9 @@ class Choice:
 
     ``makers`` and ``readers`` list the candidates that write it by (layout, producer) and read it
     by (layout, last op), in layouts without a home; ``made`` gives the forms such a result may be
-    written to, ``served`` those such a reader may use. ``arrivals`` are the moves into a form,
-    ``alive`` the first and last step of a form, ``settled`` the last one that may still write it.
+    written to, ``served`` those such a reader may use. ``arrivals`` are the moves into a form
+    and ``departures`` those out of it, ``fetched`` the positions at which a reader may need a form
+    moved or loaded, ``alive`` the first and last step of a form, ``settled`` the last one that may still write it.
     """
 
     tensor: FactorTensor
@@ -41,6 +51,8 @@ class Choice:
     sizes: Mapping[Layout, int]
     moves: tuple[Move, ...]
     arrivals: Mapping[Layout, tuple[int, ...]]
+    departures: Mapping[Layout, tuple[int, ...]]
+    fetched: Mapping[Layout, tuple[int, ...]]
     spills: Mapping[Layout, int]  # DMA ns to store the form to HBM; empty for HBM tensors
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
@@ -108,7 +120,9 @@ def choice_of(around: Around, tensor: FactorTensor, uses: Uses) -> Choice:
         layouts=tuple(layouts),
         sizes={x: _form_bytes(around, tensor, x) for x in layouts},
         moves=tuple(moves),
-        arrivals=_by_target(moves),
+        arrivals=_indexed([m.target for m in moves]),
+        departures=_indexed([m.source for m in moves]),
+        fetched={x: _fetched(around, x, writing, reading) for x in layouts},
         spills={} if in_hbm or tensor.name in around.generated else _spills(around, tensor, forms),
         producers=producers,
         consumers=consumers,
@@ -163,10 +177,18 @@ def _forms(around: Around, tensor: FactorTensor, uses: Uses) -> _Forms:
     if loaded or not made:
         places = {(f.home, f.fixed): None for forms in served.values() for f in forms}
         for home, fixed in places:
-            tile = tile_of(tensor, Layout(fixed=fixed))
-            natural = natural_layouts(tile, around.context.target)
-            first = [x.at(home, fixed) for x in natural] + first
+            whole = Layout(home=home, fixed=fixed)
+            for place in (whole, _piece(around, tensor, whole)):
+                if place is not None:
+                    natural = natural_layouts(tile_of(tensor, place), around.context.target)
+                    first = [x.at(place.home, place.fixed) for x in natural] + first
     return _Forms(made=made, served=served, first=tuple(dict.fromkeys(first)))
+
+
+def _piece(around: Around, tensor: FactorTensor, whole: Layout) -> Layout | None:
+    piece = in_pieces(tensor, whole)
+    known = piece is not None and piece.home[-1] in around.context.program.loops
+    return piece if known else None
 
 
 def _moves(
@@ -183,16 +205,30 @@ def _moves(
         else:
             moves += load_moves(context, tile, x)
             moves += replicate_moves(context, tile, x)
-            if x in needed:
-                for s in forms.first:
-                    if inside(s.home, x.home) and not set(s.partition) & set(x.fixed_names):
-                        moves += transpose_moves(context, tile, s.at(s.home, x.fixed), x)
+            for s in forms.first if x in needed else ():
+                if inside(s.home, x.home) and not set(s.partition) & set(x.fixed_names):
+                    moves += transpose_moves(context, tile, s.at(s.home, x.fixed), x)
+                elif s.home[:-1] == x.home and s.home and not set(x.partition) & set(s.fixed_names):
+                    turned = x.at(x.home, s.fixed)
+                    moves += [
+                        replace(m, target=x)
+                        for m in transpose_moves(context, tile_of(tensor, s), s, turned)
+                    ]
             moves = [_from_home(m, forms) for m in moves]
-        trips = program.trips(x.home)
-        found += [
-            replace(m, busy_ns={e: ns * trips for e, ns in m.busy_ns.items()}) for m in moves
-        ]
+        found += [_repeated(program, m) for m in moves]
     return found
+
+
+def _repeated(program: Program, move: Move) -> Move:
+    """The move with the busy time of all iterations."""
+    trips = program.trips(path_of(move))
+    return replace(move, busy_ns={e: ns * trips for e, ns in move.busy_ns.items()})
+
+
+def path_of(move: Move) -> Path:
+    """The loops a move runs in: those of the end that lives deeper."""
+    homes = [x.home for x in (move.source, move.target) if x is not None]
+    return max(homes, key=len) if move.source is not None else move.target.home
 
 
 def _from_home(move: Move, forms: _Forms) -> Move:
@@ -230,8 +266,19 @@ def _alive(
     return around.spans.lifetime(near or uses, form.home)
 
 
-def _by_target(moves: list[Move]) -> dict[Layout, tuple[int, ...]]:
+def _fetched(
+    around: Around, form: Layout, writing: list[int], reading: list[int]
+) -> tuple[int, ...]:
+    """Positions of the first ops that run after a move into the form, or out of it, was due."""
+    home = tuple(k for k in form.home if k in around.spans.of)  # not the loop over its pieces
+    near = [k for k in (*writing, *reading) if inside(home, around.spans.paths[k])]
+    return tuple(sorted(dict.fromkeys(around.spans.around(k, home)[0] for k in near)))
+
+
+def _indexed(ends: list[Layout | None]) -> dict[Layout, tuple[int, ...]]:
+    """Indices by layout, in order."""
     found: dict[Layout, list[int]] = {}
-    for j, move in enumerate(moves):
-        found.setdefault(move.target, []).append(j)
+    for j, x in enumerate(ends):
+        if x is not None:
+            found.setdefault(x, []).append(j)
     return {x: tuple(js) for x, js in found.items()}

@@ -19,6 +19,7 @@ class Decisions:
     chosen: tuple[int, ...]
     moved: Mapping[str, tuple[int, ...]]
     kept: Mapping[str, tuple[Layout, ...]]
+    passed: Mapping[str, tuple[Layout, ...]]
     spilled: Mapping[str, tuple[Layout, ...]]
     visiting: tuple[tuple[str, Layout, str], ...]
 

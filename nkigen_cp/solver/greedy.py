@@ -52,13 +52,41 @@ def greedy(instance: Instance) -> Decisions:
             for need in candidate.needs:
                 _acquire(instance, held, need, name)
             _make(instance, held, candidate)
+    passed = _passed(instance, picked, held)
     return Decisions(
         chosen=tuple(sorted(picked)),
         moved={t: tuple(sorted(m)) for t, m in sorted(held.moved.items())},
-        kept={t: tuple(k) for t, k in sorted(held.kept.items())},
+        kept={
+            t: tuple(x for x in k if x not in passed.get(t, ()))
+            for t, k in sorted(held.kept.items())
+        },
+        passed=passed,
         spilled={t: tuple(s) for t, s in sorted(held.spilled.items())},
         visiting=(),
     )
+
+
+def _passed(
+    instance: Instance, picked: Sequence[int], held: _Held
+) -> dict[str, tuple[Layout, ...]]:
+    """Forms that nobody reads and that one move leaves: they need not last."""
+    read: dict[str, list[Layout]] = {}
+    for i in picked:
+        candidate = instance.candidates[i]
+        for need in candidate.needs:
+            if need.layout is not None:
+                forms = instance.choices[need.tensor].served[need.layout, candidate.ops[-1]]
+                kept = [f for f in forms if f in held.kept.get(need.tensor, ())]
+                read.setdefault(need.tensor, []).append(max(kept, key=lambda f: len(f.home)))
+    found: dict[str, tuple[Layout, ...]] = {}
+    for tensor, forms in sorted(held.kept.items()):
+        choice = instance.choices[tensor]
+        left = [choice.moves[j].source for j in held.moved.get(tensor, ())]
+        busy = (*read.get(tensor, ()), *held.spilled.get(tensor, ()))
+        passed = tuple(x for x in forms if x not in busy and left.count(x) == 1)
+        if passed:
+            found[tensor] = passed
+    return found
 
 
 def _make(instance: Instance, held: _Held, candidate: Candidate) -> None:

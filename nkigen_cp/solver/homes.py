@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.factor.nest import common_path
-from nkigen_cp.ir.factor.program import Access, FactorTensor, Program
+from nkigen_cp.ir.factor.program import Access, FactorTensor, Loop, Program
 from nkigen_cp.solver.plan import Store
 from nkigen_cp.solver.plan.layout import Fixed, Layout, fixed_factors
 
@@ -71,6 +71,29 @@ def _made(program: Program, tensor: str, readers: Sequence[Path]) -> tuple[Path,
 def prefixes(path: Path) -> Iterable[Path]:
     """All homes around a path, the whole kernel first."""
     return (path[:k] for k in range(len(path) + 1))
+
+
+def piece_loops(program: Program, tensors: Iterable[str]) -> dict[str, Loop]:
+    """Loops of their own in which a tensor's tiles pass through SBUF to be turned.
+
+    One per factor that may be taken position by position; the innermost is a DMA row.
+    """
+    found: dict[str, Loop] = {}
+    for name in tensors:
+        for factor in program.tensors[name].factors[:-1]:
+            label = f"{name}.{factor.name}"
+            found[label] = Loop(name=label, trips=factor.size, digits={})
+    return found
+
+
+def in_pieces(tensor: FactorTensor, form: Layout) -> Layout | None:
+    """The home of one piece of a form on its way: inside a loop over its outermost free factor."""
+    for factor in tensor.factors[:-1]:
+        if factor.name not in form.fixed_names:
+            label = f"{tensor.name}.{factor.name}"
+            fixed = (*form.fixed, Fixed(factor=factor.name, loop=label))
+            return Layout(home=(*form.home, label), fixed=fixed)
+    return None
 
 
 def inside(home: Path, path: Path) -> bool:

@@ -13,7 +13,7 @@ from nkigen_cp.solver.choices import Around, Choice, Uses, choice_of
 from nkigen_cp.solver.constants import recognise
 from nkigen_cp.solver.contract import contract_candidates
 from nkigen_cp.solver.elementwise import elementwise_candidates
-from nkigen_cp.solver.homes import Path, Spans, homes_of, spans_of
+from nkigen_cp.solver.homes import Path, Spans, homes_of, piece_loops, spans_of
 from nkigen_cp.solver.order import execution_order
 from nkigen_cp.solver.plan import Contract, Generate
 from nkigen_cp.solver.plan.layout import Layout
@@ -57,6 +57,9 @@ def build_instance(program: Program, target: Target) -> Instance:
     in_hbm = frozenset({*program.inputs, *program.windows, *bound})
     context = Context(program=program, target=target, in_hbm=in_hbm)
     program, stores = split_stores(program)
+    if program.loops:
+        pieces = piece_loops(program, [t for t in program.tensors if t in in_hbm])
+        program = replace(program, loops={**program.loops, **pieces})
     context = replace(context, program=program)
     candidates: list[Candidate] = []
     for op in program.ops.values():

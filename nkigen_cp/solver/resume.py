@@ -49,6 +49,7 @@ def decisions_of(instance: Instance, plan: PlanData) -> Decisions | None:
         chosen=tuple(sorted(chosen)),
         moved={t: tuple(sorted(js)) for t, js in sorted(moved.items())},
         kept=kept,
+        passed={},
         spilled={t: tuple(xs) for t, xs in sorted(spilled.items())},
         visiting=tuple(visiting),
     )

@@ -183,6 +183,8 @@ def _hint(
         model.add_hint(v, i in chosen)
     for (t, x), v in variables.kept.items():
         model.add_hint(v, x in hint.kept.get(t, ()))
+    for (t, x), v in variables.passed.items():
+        model.add_hint(v, x in hint.passed.get(t, ()))
     for t, literals in variables.moved.items():
         for j, v in enumerate(literals):
             model.add_hint(v, j in hint.moved.get(t, ()))
@@ -205,6 +207,10 @@ def _extract(solver: cp_model.CpSolver, instance: Instance, variables: Variables
         },
         kept={
             t: tuple(x for (n, x), v in variables.kept.items() if n == t and true(v))
+            for t in instance.choices
+        },
+        passed={
+            t: tuple(x for (n, x), v in variables.passed.items() if n == t and true(v))
             for t in instance.choices
         },
         spilled={

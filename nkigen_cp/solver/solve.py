@@ -10,6 +10,7 @@ import ortools  # pyright: ignore[reportMissingTypeStubs]
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.rewrite import canonicalise
+from nkigen_cp.ir.rewrite.causal import skip_masked_blocks
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.solver.assemble import assemble
 from nkigen_cp.solver.check import check_plan
@@ -44,7 +45,8 @@ TRIES = {"fast": 4, "balanced": 8, "max": 16}
 
 def canonical(graph: Graph, options: Options) -> Graph:
     """The core graph that is planned under these options."""
-    return canonicalise(graph, matmul_precision=options.matmul_precision)
+    core = canonicalise(graph, matmul_precision=options.matmul_precision)
+    return skip_masked_blocks(core) if options.assume_masked else core
 
 
 def planned_program(graph: Graph, plan: PlanData) -> Program:
@@ -118,7 +120,9 @@ def _solve_structure(
         raise Infeasible(describe_overflow(instance, first))
     decisions = min(found, key=lambda d: _objective(instance, d))
     data = _plan(graph, instance, decisions, outcome, options)
-    data = replace(data, cuts=structure.cuts, loops=structure.loops)
+    used = {name: None for s in data.steps for name in s.path}
+    loops = tuple(k for n, k in instance.program.loops.items() if n in used)
+    data = replace(data, cuts=structure.cuts, loops=loops)
     check_plan(instance.program, data, target)
     return data
 

@@ -21,12 +21,14 @@ class Variables:
 
     ``chosen[i]``: candidate i executes. ``kept[t, x]``: tensor t is held in layout x from its birth
     to its last use there. ``moved[t][j]``: move j of the tensor's choice is made.
+    ``passed[t, x]``: t is in layout x just long enough to be moved into another one.
     ``spilled[t, x]``: t is stored to HBM from layout x. ``visiting[t, x, o]``: op o loads its own
     short-lived copy. ``makespan`` bounds every engine's busy time from above.
     """
 
     chosen: tuple[cp_model.IntVar, ...]
     kept: Mapping[FormKey, cp_model.IntVar]
+    passed: Mapping[FormKey, cp_model.IntVar]
     moved: Mapping[str, tuple[cp_model.IntVar, ...]]
     spilled: Mapping[FormKey, cp_model.IntVar]
     visiting: Mapping[tuple[str, Layout, str], cp_model.IntVar]
@@ -36,12 +38,15 @@ class Variables:
 def create_variables(model: cp_model.CpModel, instance: Instance) -> Variables:
     """All variables, in the instance's order, named after what they decide."""
     kept: dict[FormKey, cp_model.IntVar] = {}
+    passed: dict[FormKey, cp_model.IntVar] = {}
     moved: dict[str, tuple[cp_model.IntVar, ...]] = {}
     spilled: dict[FormKey, cp_model.IntVar] = {}
     visiting: dict[tuple[str, Layout, str], cp_model.IntVar] = {}
     for name, choice in instance.choices.items():
         for x in choice.layouts:
             kept[name, x] = model.new_bool_var(f"kept[{name},{x}]")
+        for x in choice.departures:
+            passed[name, x] = model.new_bool_var(f"passed[{name},{x}]")
         moved[name] = tuple(
             model.new_bool_var(f"moved[{name},{j}]") for j, _ in enumerate(choice.moves)
         )
@@ -59,6 +64,7 @@ def create_variables(model: cp_model.CpModel, instance: Instance) -> Variables:
             for i, c in enumerate(instance.candidates)
         ),
         kept=kept,
+        passed=passed,
         moved=moved,
         spilled=spilled,
         visiting=visiting,

@@ -78,7 +78,8 @@ def _check_edges(program: Program) -> None:
         for access in reader.accesses:
             for writer in program.producers(access.tensor):
                 shared = common_path(writer.path, reader.path)
-                pairs = zip(writer.output.index, access.index, strict=True)
+                # Views without factors address a tensor as a whole, and run in no loop.
+                pairs = zip(writer.output.index, access.index, strict=bool(shared))
                 alike = all(
                     w.loop == r.loop and (w.offset, w.step) == (r.offset, r.step)
                     for w, r in pairs

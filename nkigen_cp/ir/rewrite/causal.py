@@ -54,6 +54,20 @@ def causal_windows(graph: Graph, parts: int) -> Graph:
     return graph
 
 
+WINDOWS: tuple[tuple[int, int], ...] = ((8192, 8), (1024, 4), (512, 2))
+"""(tokens from which on, windows): more skip more of the masked half, and are more to plan."""
+
+
+def skip_masked_blocks(graph: Graph) -> Graph:
+    """``causal_windows`` with as many windows as the length of every attention is worth."""
+    for name in graph.ops:
+        found = causal_mask(graph, graph.ops[name]) if name in graph.ops else None
+        if found is not None:
+            parts = next((n for least, n in WINDOWS if found.size >= least), 1)
+            graph = _windowed(graph, name, parts) if parts > 1 else graph
+    return graph
+
+
 def _windowed(graph: Graph, name: str, parts: int) -> Graph:
     """The graph with the attention behind one op in windows, if the op adds a causal mask."""
     found = causal_mask(graph, graph.ops[name])

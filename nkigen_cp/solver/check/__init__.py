@@ -9,12 +9,14 @@ from __future__ import annotations
 from nkigen_cp.errors import PlanError
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.solver.check import (
+    accumulators,
     contractions,
     coverage,
     instructions,
     meaning,
     memory,
     moves,
+    nests,
     objective,
     order,
     references,
@@ -25,13 +27,18 @@ from nkigen_cp.targets.target import Target
 
 RULES: dict[str, Rule] = {
     "target": objective.identity,
+    "nests": nests.structure,
     "forms": references.forms,
     "steps": references.steps,
     "slots": references.slots,
     "every op once": coverage.ops,
+    "paths": nests.paths,
+    "homes": nests.homes,
     "hidden tensors": coverage.internals,
     "complete forms": order.complete,
     "read after written": order.read_after_written,
+    "accumulators": accumulators.places,
+    "whole reductions": accumulators.reductions,
     "lifetimes": order.lifetimes,
     "reinterpretation in HBM": order.reinterprets,
     "whole spills": coverage.spills,

@@ -103,6 +103,9 @@ def streams(facts: Facts) -> Iterator[str]:
         own = both.pop(stream.slot)
         (other,) = both.values()
         where = f"step {step.name!r}: stream along {stream.digit}"
+        if step.path:
+            yield f"{where} inside of loops"
+            continue
         if stream.digit not in own.digits or stream.digit in other.digits:
             yield f"{where}, which is no digit of the {stream.slot} operand alone"
             continue

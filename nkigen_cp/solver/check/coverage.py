@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nkigen_cp.ir.factor.program import Access
-from nkigen_cp.ir.factor.refine import refine
 from nkigen_cp.solver.check.facts import Facts, covers
+from nkigen_cp.solver.check.nests import looped
 from nkigen_cp.solver.plan import Reinterpret, Store
+
+Array = NDArray[np.int64]
 
 
 def ops(facts: Facts) -> Iterator[str]:
@@ -64,24 +68,40 @@ def _stores(facts: Facts) -> list[Store]:
 
 def _views(facts: Facts) -> Iterator[str]:
     """A store through index maps does what a copy op of the unplanned program does."""
-    views = [s for s in _stores(facts) if s.source != s.target]
-    copies = refine(facts.program.graph).ops if views else facts.program.ops
-    for view in views:
-        copy = copies.get(view.op)
+    for view in _stores(facts):
+        if view.source == view.target:
+            continue
+        whole = facts.unlooped.get(view.op)
+        copy = looped(facts.plan.loops, whole) if whole is not None else None
         if (
             copy is None
             or copy.kind != "copy"
             or (copy.accesses[0], copy.output) != (view.source, view.target)
-            or {d.name: d.size for d in copy.digits} != dict(view.digits)
+            or ({d.name: d.size for d in copy.digits}, copy.path) != (dict(view.digits), view.path)
         ):
             yield f"{view.target.tensor!r} is stored by {view.op!r} as no op of the program says"
 
 
-def _identity(facts: Facts, access: Access, digits: Mapping[str, int]) -> bool:
-    factors = facts.tensor(access.tensor).factors
-    return len(set(access.digits)) == len(factors) and all(
-        i.offset == 0 and i.step == 1 and i.digit is not None and digits[i.digit] == f.size
-        for i, f in zip(access.index, factors, strict=True)
+def _counts(facts: Facts, store: Store) -> dict[tuple[str, str], int]:
+    """Positions of whatever moves a store: its digits, and the loops that it runs in."""
+    sizes = {("digit", d): n for d, n in store.digits.items()}
+    return sizes | {("loop", k): facts.loops[k].trips for k in store.path}
+
+
+def _movers(access: Access) -> list[tuple[str, str] | None]:
+    """What moves along each factor."""
+    return [
+        ("digit", i.digit) if i.digit is not None else ("loop", i.loop) if i.loop else None
+        for i in access.index
+    ]
+
+
+def _identity(facts: Facts, store: Store) -> bool:
+    counts, movers = _counts(facts, store), _movers(store.source)
+    factors = facts.tensor(store.source.tensor).factors
+    return sorted(m for m in movers if m is not None) == sorted(counts) and all(
+        i.offset == 0 and i.step == 1 and m is not None and counts[m] == f.size
+        for i, m, f in zip(store.source.index, movers, factors, strict=True)
     )
 
 
@@ -89,21 +109,52 @@ def spills(facts: Facts) -> Iterator[str]:
     """A store of a tensor into its own home writes all of it in row-major order."""
     for store in _stores(facts):
         if store.source == store.target:
-            if not _identity(facts, store.source, store.digits):
-                yield f"step {store.op!r} writes only part of {store.source.tensor!r}"
+            if not _identity(facts, store):
+                yield f"step {store.op!r} does not write each part of {store.source.tensor!r} once"
 
 
 def _stored_once(facts: Facts, name: str, stores: Sequence[Store]) -> Iterator[str]:
-    tensor = facts.tensor(name)
-    times = np.zeros(tuple(f.size for f in tensor.factors), np.uint8)
-    for store in stores:
-        window = tuple(
-            i.offset
-            if i.digit is None
-            else slice(i.offset, i.offset + i.step * (store.digits[i.digit] - 1) + 1, i.step)
-            for i in store.target.index
-        )
-        times[window] += np.uint8(1)
+    """Positions along a factor that the same stores write are counted as one."""
+    if not stores:
+        yield f"output {name!r} is not stored"
+        return
+    wrong = next((p for s in stores if (p := _off_target(facts, s)) is not None), None)
+    if wrong is not None:
+        yield f"output {name!r} {wrong}"
+        return
+    along: list[Array] = []
+    for k, factor in enumerate(facts.tensor(name).factors):
+        hit = np.zeros((len(stores), factor.size), np.int64)
+        for row, store in zip(hit, stores, strict=True):
+            row[_window(facts, store, k)] = 1
+        along.append(np.unique(hit, axis=1))
+    times = np.zeros(tuple(a.shape[1] for a in along), np.int64)
+    for n, store in enumerate(stores):
+        moved = _movers(store.target)
+        again = math.prod(c for m, c in _counts(facts, store).items() if m not in moved)
+        hit = np.array(again)
+        for a in along:
+            hit = hit[..., None] * a[n]
+        times += hit
     if not bool((times == 1).all()):
         least, most = int(times.min()), int(times.max())
         yield f"elements of output {name!r} are stored {least} to {most} times, not once"
+
+
+def _window(facts: Facts, store: Store, k: int) -> slice:
+    """Positions along the target's factor ``k`` that a store writes."""
+    i, mover = store.target.index[k], _movers(store.target)[k]
+    last = _counts(facts, store)[mover] - 1 if mover is not None else 0
+    return slice(i.offset, i.offset + i.step * last + 1, i.step)
+
+
+def _off_target(facts: Facts, store: Store) -> str | None:
+    """Why a store's windows are no box of its target."""
+    movers = [m for m in _movers(store.target) if m is not None]
+    if len(set(movers)) < len(movers):
+        return f"is stored by {store.op!r} along a diagonal"
+    for k, factor in enumerate(facts.tensor(store.target.tensor).factors):
+        i, window = store.target.index[k], _window(facts, store, k)
+        if i.step < 1 or window.start < 0 or window.stop > factor.size:
+            return f"is stored by {store.op!r} outside of factor {factor.name}"
+    return None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from nkigen_cp.ir.factor.program import FactorOp, FactorTensor, Program
+from nkigen_cp.ir.factor.cuts import Cut
+from nkigen_cp.ir.factor.program import FactorOp, FactorTensor, Loop, Program
+from nkigen_cp.ir.factor.refine import refine
 from nkigen_cp.solver.plan import Contract, Cover, Elementwise, Form, PlanData, Run, Step
 from nkigen_cp.targets.target import Target
 
@@ -18,14 +21,25 @@ COPIES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """A plan beside the program it is for. ``forms`` and the op lists are indexed by name."""
+    """A plan beside the program it is for. ``forms`` and the op lists are indexed by name.
+
+    ``whole`` is the program under the plan's cuts before any loop takes a digit of an op; None if
+    the given program was not cut so.
+    """
 
     program: Program
     plan: PlanData
     target: Target
     forms: Mapping[str, Form]
+    loops: Mapping[str, Loop]
+    whole: Program | None
     producers: Mapping[str, tuple[FactorOp, ...]]
     consumers: Mapping[str, tuple[FactorOp, ...]]
+
+    @property
+    def unlooped(self) -> Mapping[str, FactorOp]:
+        """The ops of the program without loops."""
+        return self.whole.ops if self.whole is not None else {}
 
     def tensor(self, name: str) -> FactorTensor:
         return self.program.tensors[name]
@@ -33,6 +47,10 @@ class Facts:
     def held(self, form: str) -> FactorTensor:
         """The tensor a form holds."""
         return self.program.tensors[self.forms[form].tensor]
+
+    def trips(self, path: Sequence[str]) -> int:
+        """How often what lies inside these nested loops runs."""
+        return math.prod(self.loops[name].trips for name in path)
 
 
 Rule = Callable[[Facts], Iterator[str]]
@@ -47,14 +65,31 @@ def gather(program: Program, plan: PlanData, target: Target) -> Facts:
         producers[op.output.tensor].append(op)
         for tensor in dict.fromkeys(a.tensor for a in op.accesses):
             consumers[tensor].append(op)
+    agreed = not any(uncut(program, cut) for cut in plan.cuts)
     return Facts(
         program=program,
         plan=plan,
         target=target,
         forms={f.name: f for f in plan.forms},
+        loops={k.name: k for k in plan.loops},
+        whole=refine(program.graph, plan.cuts) if agreed else None,
         producers={t: tuple(ops) for t, ops in producers.items()},
         consumers={t: tuple(ops) for t, ops in consumers.items()},
     )
+
+
+def uncut(program: Program, cut: Cut) -> str | None:
+    """Why the factors of the program do not have a cut, or None if they do."""
+    tensor = program.tensors.get(cut.tensor)
+    if tensor is None or not 0 <= cut.dim < len(tensor.shape):
+        return f"cuts dim {cut.dim} of {cut.tensor!r}, which does not exist"
+    behind = math.prod(tensor.shape[cut.dim + 1 :])
+    sizes = [f.size for f in tensor.factors]
+    bounds = [math.prod(sizes[k:]) for k in range(len(sizes))]
+    inside = 1 < cut.inner < tensor.shape[cut.dim]
+    if not inside or cut.inner * behind not in bounds:
+        return f"cuts dim {cut.dim} of {cut.tensor!r} at {cut.inner}, its factors are {sizes}"
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +118,11 @@ class Covered:
     def computed(self) -> tuple[str, ...]:
         """Ops the instruction itself computes; the contraction is the Tensor Engine's."""
         return self.cover.ops if self.psum is None else self.cover.ops[1:]
+
+    def form(self, slot: str) -> str | None:
+        """The form of a slot; None for what never materialises."""
+        uses = (*self.step.reads, *self.step.writes)
+        return next((u.form for u in uses if u.slot == slot), None)
 
 
 def covers(facts: Facts) -> Iterator[Covered]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from nkigen_cp.ir.factor.program import Access, FactorTensor
 from nkigen_cp.solver.plan import Layout, Run
+from nkigen_cp.solver.plan.layout import Fixed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +30,10 @@ class Shape:
 
 
 def shape_of(tensor: FactorTensor, layout: Layout) -> Shape:
-    """Shape of an on-chip form: (partitions, chunks, free factors)."""
+    """Shape of one copy of an on-chip form: (partitions, chunks, free factors not fixed)."""
     size = {f.name: f.size for f in tensor.factors}
-    free = [f.name for f in tensor.factors if f.name not in layout.partition]
+    apart = (*layout.partition, *(f.factor for f in layout.fixed))
+    free = [f.name for f in tensor.factors if f.name not in apart]
     if layout.free:
         free = list(layout.free)
     elif layout.partition and free and tensor.factors[-1].name in layout.partition:
@@ -67,11 +69,19 @@ def blocks(size: int, block: int) -> Iterator[tuple[int, int]]:
 
 
 def demanded(tensor: FactorTensor, access: Access, run: Run) -> Layout | str:
-    """The layout in which ``run`` lies on the partitions of the operand, or why there is none."""
+    """The layout in which ``run`` lies on the partitions of the operand, or why there is none.
+
+    It holds one position of what loops count, wherever it lives.
+    """
     place = {i.digit: (f, i) for f, i in zip(tensor.factors, access.index, strict=True) if i.digit}
     found = [place[d] for d in run.digits if d in place]
+    fixed = tuple(
+        Fixed(factor=f.name, loop=i.loop, offset=i.offset, step=i.step)
+        for f, i in zip(tensor.factors, access.index, strict=True)
+        if i.loop is not None
+    )
     if not found:
-        return Layout(replicas=run.partitions)
+        return Layout(replicas=run.partitions, fixed=fixed)
     if len(found) < len(run.digits):
         return f"only part of the partition digits {', '.join(run.digits)} addresses it"
     inner = run.partitions // run.block
@@ -83,13 +93,13 @@ def demanded(tensor: FactorTensor, access: Access, run: Run) -> Layout | str:
     factor, index = found[0]
     if index.step != 1 or index.offset % run.block:
         return f"its window of {factor.name} does not start on a block of {run.block}"
-    return Layout(partition=tuple(f.name for f, _ in found), block=run.block)
+    return Layout(partition=tuple(f.name for f, _ in found), block=run.block, fixed=fixed)
 
 
 def satisfies(held: Layout, wanted: Layout) -> bool:
-    """Whether a form in ``held`` can be read where ``wanted`` is needed."""
+    """Whether a form in ``held`` has the arrangement that is needed, wherever it lives."""
     if wanted.partition:
-        return held == wanted
+        return (held.partition, held.block, held.free) == (wanted.partition, wanted.block, ())
     return not held.partition and held.replicas >= wanted.replicas
 
 

@@ -179,9 +179,10 @@ def slot_strides(facts: Facts, c: Covered, slot: Slot) -> dict[str, int]:
             strides[digit] = step
             step *= c.tiles[digit]
         return strides
-    wanted = demanded(tensor, slot.access, c.run)
-    assert isinstance(wanted, Layout)
-    return digit_strides(tensor, slot.access, shape_of(tensor, wanted), CHUNK)
+    form = c.form(slot.name)
+    layout = demanded(tensor, slot.access, c.run) if form is None else facts.forms[form].layout
+    assert isinstance(layout, Layout)
+    return digit_strides(tensor, slot.access, shape_of(tensor, layout), CHUNK)
 
 
 def slot_order(c: Covered, slot: Slot) -> list[str]:

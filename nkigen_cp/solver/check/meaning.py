@@ -1,7 +1,8 @@
 """An instruction computes exactly the ops it covers: both are evaluated on numbers and compared.
 
 At the first, second and last position of every digit each operand element gets a value of its own;
-affine accesses that agree there agree everywhere. One side is the instruction with its parameters,
+affine accesses that agree there agree everywhere. Loops stand still, once at their start, once each
+at its second iteration and once all at their end. One side is the instruction with its parameters,
 read through its slots; the other the covered ops, read through the program, in float64.
 """
 
@@ -9,13 +10,13 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from nkigen_cp.ir.factor.program import Access, FactorOp
+from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorOp
 from nkigen_cp.ir.nki.activations import ACTIVATIONS
 from nkigen_cp.ir.nki.alu import ACCUMULATING, ALU
 from nkigen_cp.ir.tensor.graph import Immediate
@@ -38,11 +39,27 @@ def covers_equal_ops(facts: Facts) -> Iterator[str]:
     """Every cover's instruction and its ops give the same values."""
     for covered in covers(facts):
         try:
-            problem = next((p for r in RANGES if (p := _Check(facts, covered, r).problem())), None)
+            checks = (
+                _Check(facts, covered, values, at)
+                for values in RANGES
+                for at in _iterations(facts, covered.step.path)
+            )
+            problem = next((p for check in checks if (p := check.problem())), None)
         except _UnequalError as error:
             problem = str(error)
         if problem:
             yield f"step {covered.step.name!r}: {covered.cover.instruction} {problem}"
+
+
+def _iterations(facts: Facts, path: Sequence[str]) -> list[dict[str, int]]:
+    """Where the loops are: at the start, one of them one further, all at the end."""
+    start = dict.fromkeys(path, 0)
+    last = {name: facts.loops[name].trips - 1 for name in path}
+    return [
+        start,
+        *({**start, n: 1} for n in path if last[n]),
+        *([last] if any(last.values()) else []),
+    ]
 
 
 @dataclass(slots=True)
@@ -50,6 +67,7 @@ class _Check:
     facts: Facts
     covered: Covered
     range: tuple[float, float]
+    loops: Mapping[str, int]
     made: dict[str, FactorOp] = field(default_factory=dict[str, FactorOp])
     used: list[str] = field(default_factory=list[str])
 
@@ -72,7 +90,7 @@ class _Check:
             got = _SEMANTICS[cover.instruction]({**cover.params, **tiles}, axes)
         for slot in cover.writes:
             self._complete(slot.access)
-            want = self.value(slot.access.tensor, _positions(slot.access, at))
+            want = self.value(slot.access.tensor, self.positions(slot.access, at))
             with np.errstate(all="ignore"):
                 if slot.name not in got or not _same(got[slot.name], want):
                     return (
@@ -95,7 +113,20 @@ class _Check:
 
     def leaf(self, access: Access, at: Mapping[str, Array]) -> Array:
         """The operand's elements at the positions."""
-        return self.element(access.tensor, _positions(access, at))
+        return self.element(access.tensor, self.positions(access, at))
+
+    def positions(self, access: Access, at: Mapping[str, Array]) -> list[Array]:
+        """Where along every factor the access is."""
+        return [
+            i.offset + i.step * at[i.digit]
+            if i.digit is not None
+            else np.asarray(self.still(i), np.float64)
+            for i in access.index
+        ]
+
+    def still(self, index: FactorIndex) -> int:
+        """The position along a factor that no digit moves."""
+        return index.offset + (0 if index.loop is None else index.step * self.loops[index.loop])
 
     def element(self, tensor: str, places: list[Array]) -> Array:
         """A value of its own for every element of a tensor."""
@@ -117,7 +148,9 @@ class _Check:
         self.used.append(op.name)
         at: dict[str, Array] = {}
         for index, place in zip(op.output.index, places, strict=True):
-            steps, rest = np.divmod(place - index.offset, index.step)
+            steps, rest = place - self.still(index), 0
+            if index.digit is not None:
+                steps, rest = np.divmod(place - index.offset, index.step)
             size = op.size(index.digit) if index.digit is not None else 1
             if np.any(rest) or np.any(steps < 0) or np.any(steps >= size):
                 raise _UnequalError(f"writes elements of {tensor!r} that op {op.name!r} does not")
@@ -136,7 +169,7 @@ class _Check:
         values = [
             np.asarray(i.value, np.float64)
             if isinstance(i, Immediate)
-            else self.value(i.tensor, _positions(i, wide))
+            else self.value(i.tensor, self.positions(i, wide))
             for i in op.inputs
         ]
         row = OPS[op.kind]
@@ -155,13 +188,6 @@ def _sample(size: int) -> Array:
 
 def _along(values: Array, axis: int, ndim: int) -> Array:
     return values.reshape([-1 if k == axis else 1 for k in range(ndim)])
-
-
-def _positions(access: Access, at: Mapping[str, Array]) -> list[Array]:
-    return [
-        np.asarray(i.offset, np.float64) if i.digit is None else i.offset + i.step * at[i.digit]
-        for i in access.index
-    ]
 
 
 def _same(a: Array, b: Array) -> bool:

@@ -11,17 +11,22 @@ from nkigen_cp.solver.plan import Contract, Elementwise, Form, Replicate, Step, 
 
 
 def sizes(facts: Facts) -> Iterator[str]:
-    """A form occupies what its layout says, within the partitions; HBM ones nothing on chip."""
+    """A form and its copies occupy what its layout says; HBM ones nothing on chip."""
     for form in facts.plan.forms:
         if form.layout is None:
-            if form.partition_bytes or form.address is not None:
+            if form.partition_bytes or form.address is not None or form.copies != 1:
                 yield f"form {form.name!r} is in HBM and claims SBUF"
             continue
+        home = form.layout.home
+        copies = facts.loops[home[-1]].copies if home else 1
+        if form.copies != copies:
+            yield f"form {form.name!r} has {form.copies} copies, its home {home} gives {copies}"
         shape = shape_of(facts.held(form.name), form.layout)
         if shape.partitions > facts.target.partitions:
             yield f"form {form.name!r} needs {shape.partitions} partitions"
-        if form.partition_bytes != shape.bytes:
-            yield f"form {form.name!r} claims {form.partition_bytes} B, it needs {shape.bytes} B"
+        needed = copies * shape.bytes
+        if form.partition_bytes != needed:
+            yield f"form {form.name!r} claims {form.partition_bytes} B, it needs {needed} B"
 
 
 def tiles(facts: Facts) -> Iterator[str]:
@@ -60,6 +65,8 @@ def capacity(facts: Facts) -> Iterator[str]:
     most = facts.target.sbuf_partition_bytes
     for step in facts.plan.steps:
         alive = [f for f in _on_chip(facts) if f.first_step <= step.group <= f.last_step]
+        names = [f.name for f in alive]
+        alive = [f for f in alive if f.over not in names]
         used = sum(f.partition_bytes for f in alive) + step.sbuf_bytes
         if used > most:
             largest = sorted(alive, key=lambda f: -f.partition_bytes)[:3]
@@ -70,6 +77,7 @@ def capacity(facts: Facts) -> Iterator[str]:
 def addresses(facts: Facts) -> Iterator[str]:
     """All forms on chip have addresses or none; those alive together do not overlap."""
     forms = _on_chip(facts)
+    at = {f.name: f.address for f in forms}
     placed = [(f, f.address) for f in forms if f.address is not None]
     if placed and len(placed) < len(forms):
         yield f"only {len(placed)} of {len(forms)} forms have addresses"
@@ -77,7 +85,11 @@ def addresses(facts: Facts) -> Iterator[str]:
         end = start + form.partition_bytes
         if start < 0 or start % 4 or end > facts.target.sbuf_partition_bytes:
             yield f"form {form.name!r} lies at {start}..{end}"
+        if form.over is not None and at[form.over] != start:
+            yield f"form {form.name!r} lies at {start}, {form.over!r} at {at[form.over]}"
         for other, begin in placed[k + 1 :]:
+            if form.over == other.name or other.over == form.name:
+                continue
             together = form.first_step <= other.last_step and other.first_step <= form.last_step
             if together and start < begin + other.partition_bytes and begin < end:
                 yield f"forms {form.name!r} and {other.name!r} overlap in SBUF"

@@ -64,8 +64,8 @@ def _transpose(facts: Facts, step: Step) -> Iterator[str]:
     if a is None or b is None or not a.partition or not b.partition:
         yield "does not lie between two partition layouts"
         return
-    if set(a.partition) & set(b.partition):
-        yield f"has {a} and {b} in common on the partitions"
+    if set(a.partition) & {*b.partition, *(f.factor for f in b.fixed)}:
+        yield f"does not find the partitions of {a} in the free dims of {b}"
         return
     tensor = facts.tensor(spec.tensor)
     if spec.engine not in EVICTORS:
@@ -78,11 +78,12 @@ def _transpose(facts: Facts, step: Step) -> Iterator[str]:
 def _transposed_items(facts: Facts, spec: Transpose, a: Layout, b: Layout) -> Iterator[str]:
     """Blocks that share a bank: of a factor on neither side, or whole chunks of the new one."""
     tensor = facts.tensor(spec.tensor)
+    apart = (*a.partition, *(f.factor for f in b.fixed))
     columns = shape_of(tensor, a).partitions
     if len(spec.items) > 1:
         yield "puts more than one digit of blocks into a bank"
     for item in spec.items:
-        sizes = {f.name: f.size for f in tensor.factors if f.name not in a.partition}
+        sizes = {f.name: f.size for f in tensor.factors if f.name not in apart}
         size = sizes.get(item.digit, 0)
         if not 1 <= item.block <= size or item.digit in b.partition[1:]:
             yield f"has no blocks of {item.block} along {item.digit}"
@@ -101,15 +102,17 @@ def _replicate(facts: Facts, step: Step) -> Iterator[str]:
     spec = step.spec
     assert isinstance(spec, Replicate)
     tensor = facts.tensor(spec.tensor)
-    if source.layout != Layout() or target.layout is None or target.layout.partition:
+    a, b = source.layout, target.layout
+    if a is None or b is None or a.partition or b.partition or a.replicas != 1:
         yield "does not lie between a row and its replicas"
-    elif target.layout.replicas > min(facts.target.partitions, facts.target.stationary_free_max):
-        yield f"makes {target.layout.replicas} replicas"
+        return
+    if b.replicas > min(facts.target.partitions, facts.target.stationary_free_max):
+        yield f"makes {b.replicas} replicas"
     if spec.engine not in EVICTORS:
         yield f"evicts PSUM on {spec.engine}"
     if tensor.dtype.name not in facts.target.matmul_dtypes:
         yield f"multiplies {tensor.dtype}"
-    sizes = {f.name: f.size for f in tensor.factors}
+    sizes = shape_of(tensor, b).free
     digits = [t.digit for t in spec.tiles]
     if len(set(digits)) < len(digits) or any(
         not 1 <= t.block <= sizes.get(t.digit, 0) for t in spec.tiles
@@ -133,12 +136,21 @@ def _generate(facts: Facts, step: Step) -> Iterator[str]:
     if not set(spec.coefficients) <= set(names):
         yield f"weighs unknown factors {sorted(spec.coefficients)}"
         return
+    varying = [f.factor for f in form.layout.fixed if spec.coefficients.get(f.factor, 0)]
+    if varying:
+        yield f"makes the same at every position of {varying[0]}, along which it varies"
+        return
+    if not spec.coefficients:
+        wanted: Any = facts.program.constants[spec.tensor]
+        if {float(wanted.min()), float(wanted.max())} != {float(spec.outside)}:
+            yield f"does not make the content of {spec.tensor!r}"
+        return
     value = np.full((), spec.offset, np.int64)
     for factor in tensor.factors:
         along = np.arange(factor.size) * spec.coefficients.get(factor.name, 0)
         value = value[..., None] + along
-    made = np.where(value >= 0, spec.inside, spec.outside) if spec.coefficients else spec.outside
-    wanted: Any = facts.program.constants[spec.tensor]
+    made = np.where(value >= 0, spec.inside, spec.outside)
+    wanted = facts.program.constants[spec.tensor]
     if not np.array_equal(
         np.broadcast_to(made, value.shape), np.reshape(wanted, value.shape).astype(np.float64)
     ):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
+from nkigen_cp.ir.factor.program import Access
 from nkigen_cp.solver.check.facts import Facts
+from nkigen_cp.solver.check.uses import accesses_of, ops_of
 from nkigen_cp.solver.plan import Contract, Elementwise, Form, Reinterpret, Step, Store
 
 
@@ -38,35 +41,48 @@ def _whole(facts: Facts, form: Form, steps: list[Step]) -> Iterator[str]:
         return
     wanted = [o.name for o in facts.producers[form.tensor]]
     made = [
-        o for s in computing for o in _ops(s) if facts.program.ops[o].output.tensor == form.tensor
+        o for s in computing for o in ops_of(s) if facts.program.ops[o].output.tensor == form.tensor
     ]
     if len(computing) < len(steps) or sorted(made) != sorted(wanted):
         yield f"form {form.name!r} is written by {made}, its producers are {wanted}"
 
 
-def _ops(step: Step) -> tuple[str, ...]:
-    spec = step.spec
-    if isinstance(spec, Elementwise):
-        return spec.cover.ops
-    return spec.epilogue.cover.ops if isinstance(spec, Contract) else ()
-
-
 def read_after_written(facts: Facts) -> Iterator[str]:
-    """Every read comes after the last write of its form."""
-    last = {name: max((s.group for s in w), default=-1) for name, w in _writers(facts).items()}
+    """Every read comes after the last write of its form, and takes what is written by then."""
+    writers = _writers(facts)
     for step in facts.plan.steps:
+        taken = accesses_of(facts, step)
         for use in step.reads:
-            if last[use.form] >= step.group:
-                writer = facts.plan.steps[last[use.form]].name
-                yield f"step {step.name!r} reads form {use.form!r} before step {writer!r} wrote it"
+            where = f"step {step.name!r} reads form {use.form!r}"
+            for writer in writers[use.form]:
+                if writer.group >= step.group:
+                    yield f"{where} before step {writer.name!r} wrote it"
+                    continue
+                slot = next(u.slot for u in writer.writes if u.form == use.form)
+                made = accesses_of(facts, writer).get(slot)
+                if made is not None and use.slot in taken:
+                    problems = _not_there(writer, made, step, taken[use.slot])
+                    yield from (f"{where}, {problem}" for problem in problems)
+
+
+def _not_there(writer: Step, made: Access, reader: Step, taken: Access) -> Iterator[str]:
+    """What the reader takes in an iteration of shared loops that the writer has not completed."""
+    pairs = zip(writer.path, reader.path, strict=False)
+    shared = [a for a, _ in itertools.takewhile(lambda p: p[0] == p[1], pairs)]
+    for w, r in zip(made.index, taken.index, strict=True):
+        if w.loop in shared and (w.loop, w.offset, w.step) != (r.loop, r.offset, r.step):
+            yield f"of which one iteration of {w.loop!r} in step {writer.name!r} wrote {w}, not {r}"
+    for loop in shared if ops_of(writer) else ():
+        if loop not in made.loops:
+            yield f"which step {writer.name!r} completes only after loop {loop!r}"
 
 
 def lifetimes(facts: Facts) -> Iterator[str]:
-    """On-chip forms live exactly from first to last use; HBM homes at least that long."""
-    used: dict[str, list[int]] = {f.name: [] for f in facts.plan.forms}
-    for step in facts.plan.steps:
-        for use in (*step.reads, *step.writes):
-            used[use.form].append(step.group)
+    """On-chip forms live exactly from first to last use, HBM homes at least that long.
+
+    What is used in a loop that is not of its home lives for all of that loop.
+    """
+    used = _used(facts)
     for form in facts.plan.forms:
         steps = used[form.name]
         if not steps:
@@ -79,6 +95,21 @@ def lifetimes(facts: Facts) -> Iterator[str]:
                 f"form {form.name!r} lives over steps {form.first_step}..{form.last_step}, "
                 f"its uses are {min(steps)}..{max(steps)}"
             )
+
+
+def _used(facts: Facts) -> dict[str, list[int]]:
+    """Positions of every form's uses: all of a loop inside of which its home is not."""
+    inside: dict[str, list[int]] = {}
+    for step in facts.plan.steps:
+        for loop in step.path:
+            inside.setdefault(loop, []).append(step.group)
+    used: dict[str, list[int]] = {f.name: [] for f in facts.plan.forms}
+    for step in facts.plan.steps:
+        for use in (*step.reads, *step.writes):
+            layout = facts.forms[use.form].layout
+            deeper = step.path[len(layout.home) if layout is not None else 0 :]
+            used[use.form] += inside[deeper[0]] if deeper else [step.group]
+    return used
 
 
 def residency(facts: Facts) -> Iterator[str]:

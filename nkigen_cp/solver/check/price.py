@@ -36,7 +36,7 @@ ENGINES = ("tensor", "vector", "scalar", "gpsimd", "dma")
 
 
 def step_ns(facts: Facts, step: Step) -> dict[str, float]:
-    """Nanoseconds per engine of all instructions of a step."""
+    """Nanoseconds per engine of all instructions of one iteration of a step."""
     total: dict[str, float] = {}
     for engine, ns in _PRICED[type(step.spec)](facts, step):
         total[engine] = total.get(engine, 0.0) + ns
@@ -144,7 +144,7 @@ def _transpose(facts: Facts, step: Step) -> Priced:
     assert a is not None
     assert b is not None
     size = {f.name: f.size for f in tensor.factors}
-    others = math.prod(n for f, n in size.items() if f not in a.partition and f not in b.partition)
+    others = math.prod(n for f, n in shape_of(tensor, b).free.items() if f not in a.partition)
     shared = spec.items[0] if spec.items else None
     by_chunk = shared is not None and shared.digit == b.partition[0]
     for (ra, ta), (rb, tb) in itertools.product(
@@ -176,7 +176,7 @@ def _replicate(facts: Facts, step: Step) -> Priced:
     tensor = facts.tensor(spec.tensor)
     layout = facts.forms[step.writes[0].form].layout
     assert layout is not None
-    size = {f.name: f.size for f in tensor.factors}
+    size = shape_of(tensor, layout).free
     looped = math.prod(n for f, n in size.items() if f not in [t.digit for t in spec.tiles])
     kind = {"stationary": tensor.dtype, "moving": tensor.dtype}
     ones = {"dst": tile(Memory.SBUF, tensor.dtype, 1, layout.replicas)}

@@ -42,6 +42,9 @@ def _layout(facts: Facts, form: Form) -> Iterator[str]:
     layout = form.layout
     assert layout is not None
     size = {f.name: f.size for f in facts.held(form.name).factors}
+    yield from _fixed(facts, form, size)
+    for fixed in layout.fixed:
+        size.pop(fixed.factor, 0)
     named = set(layout.partition)
     if len(named) < len(layout.partition) or not named <= set(size):
         yield f"form {form.name!r} puts {layout} on the partitions, not some of {[*size]}"
@@ -51,6 +54,24 @@ def _layout(facts: Facts, form: Form) -> Iterator[str]:
         yield f"form {form.name!r} has no legal block: {layout}"
     elif not layout.partition and (layout.block or layout.replicas < 1):
         yield f"form {form.name!r} has block {layout.block} and {layout.replicas} replicas"
+
+
+def _fixed(facts: Facts, form: Form, size: dict[str, int]) -> Iterator[str]:
+    """What is held at one position at a time follows a loop of the form's home."""
+    layout = form.layout
+    assert layout is not None
+    where = f"form {form.name!r}"
+    unknown = [k for k in layout.home if k not in facts.loops]
+    if unknown:
+        yield f"{where} lives in unknown loop {unknown[0]!r}"
+        return
+    if len({f.factor for f in layout.fixed}) < len(layout.fixed):
+        yield f"{where} fixes a factor twice"
+    for f in layout.fixed:
+        if f.factor not in size or f.loop not in layout.home:
+            yield f"{where} fixes {f.factor!r} by loop {f.loop!r}, of its home {layout.home}"
+        elif f.offset < 0 or f.offset + f.step * (facts.trips([f.loop]) - 1) >= size[f.factor]:
+            yield f"{where} leaves factor {f.factor!r} of {size[f.factor]} positions by {f}"
 
 
 def _outer(form: Form, size: dict[str, int]) -> int:

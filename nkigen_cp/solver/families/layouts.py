@@ -75,6 +75,11 @@ def _arrivals(
     for x in choice.layouts:
         arriving = [moved[j] for j in choice.arrivals.get(x, ())]
         model.add(variables.kept[name, x] <= sum([*native[x], *arriving]))
+    for x, indices in choice.departures.items():
+        # A form that is only passed through is gone after one move.
+        many = len(indices) * variables.kept[name, x]
+        model.add(sum(moved[j] for j in indices) <= variables.passed[name, x] + many)
+        model.add_at_most_one(variables.kept[name, x], variables.passed[name, x])
     for move, literal in zip(choice.moves, moved, strict=True):
         if move.source is not None:
             loads = [
@@ -82,7 +87,8 @@ def _arrivals(
                 for j in choice.arrivals.get(move.source, ())
                 if choice.moves[j].source is None
             ]
-            model.add_implication(literal, variables.kept[name, move.source])
+            places = [variables.kept[name, move.source], variables.passed[name, move.source]]
+            model.add(literal <= sum(places))
             model.add(literal <= sum([*native[move.source], *loads]))
 
 
@@ -96,7 +102,11 @@ def _homes(
     """What a producer writes is kept or spilled, in one place; only that can be spilled."""
     name = choice.tensor.name
     places = [
-        [v for v in (variables.kept[name, x], variables.spilled.get((name, x))) if v is not None]
+        [
+            v
+            for m in (variables.kept, variables.spilled, variables.passed)
+            if (v := m.get((name, x))) is not None
+        ]
         for x in forms
     ]
     model.add(sum(native) <= sum(v for place in places for v in place))

@@ -19,9 +19,12 @@ def fits(instance: Instance, decisions: Decisions) -> bool:
         load = sum(c.sbuf_bytes for c in executed if c.ops[-1] == op)
         for name, choice in instance.choices.items():
             load += sum(
-                choice.sizes[x] + making_bytes(choice, x)
+                choice.sizes[x] + making_bytes(choice, x, k)
                 for x in decisions.kept.get(name, ())
                 if choice.alive[x][0] <= k <= choice.alive[x][1]
+            )
+            load += sum(
+                choice.sizes[x] for x in decisions.passed.get(name, ()) if k in choice.fetched[x]
             )
             load += sum(
                 choice.sizes[x]
@@ -48,8 +51,10 @@ def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> No
             model.add(sum(size * literal for size, literal in terms) <= capacity)
 
 
-def making_bytes(choice: Choice, layout: Layout) -> int:
+def making_bytes(choice: Choice, layout: Layout, position: int) -> int:
     """SBUF that a move into the layout needs besides its source and result."""
+    if position not in choice.fetched[layout]:
+        return 0
     return max((choice.moves[j].sbuf_bytes for j in choice.arrivals.get(layout, ())), default=0)
 
 
@@ -60,7 +65,11 @@ def _alive(
     terms: list[tuple[int, cp_model.IntVar]] = []
     for x in choice.layouts:
         if choice.alive[x][0] <= k <= choice.alive[x][1]:
-            terms.append((choice.sizes[x] + making_bytes(choice, x), variables.kept[name, x]))
+            size = choice.sizes[x] + making_bytes(choice, x, k)
+            terms.append((size, variables.kept[name, x]))
+        passed = variables.passed.get((name, x))
+        if passed is not None and k in choice.fetched[x]:
+            terms.append((choice.sizes[x], passed))
         visit = variables.visiting.get((name, x, op))
         if visit is not None:
             terms.append((choice.sizes[x], visit))

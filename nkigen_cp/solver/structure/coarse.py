@@ -35,17 +35,20 @@ class Residency:
 
     stays: tuple[Stay, ...]
     moved_bytes: int
+    waiting_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coarse:
     """Outcome: nanoseconds of HBM traffic and of the busiest engine; tensors still too large.
 
+    ``waiting_ns`` is that of loads into tiles with a single buffer, which little can hide.
     ``crowded`` lists the largest tensors alive where most is missing; empty if everything fits.
     """
 
     dma_ns: float
     engine_ns: float
+    waiting_ns: float
     iterations: int
     crowded: tuple[str, ...]
     missing_bytes: int
@@ -54,8 +57,11 @@ class Coarse:
     def total_ns(self) -> float:
         """For comparing structures only: overlap of the two, and what every iteration costs."""
         long, short = max(self.dma_ns, self.engine_ns), min(self.dma_ns, self.engine_ns)
-        return long + short / 8 + ITERATION_NS * self.iterations
+        return long + short / 8 + self.waiting_ns / 4 + ITERATION_NS * self.iterations
 
+
+USED_SHARE = 0.9
+"""Part of SBUF that may be full: layouts waste some, and conversions need some."""
 
 ITERATION_NS = 500.0
 """Of filling and draining the engines once per iteration; a guess that only ranks structures."""
@@ -70,22 +76,34 @@ def look(program: Program, stores: Sequence[Store], target: Target) -> Coarse:
     options = {
         t: _residencies(_Tensor(program, t, homes[t], positions, spans, target))
         for t in program.tensors
-        if (program.producers(t) or program.consumers(t)) and t not in program.carried
+        if (program.producers(t) or program.consumers(t)) and not _in_passing(program, t)
     }
     taken = dict.fromkeys(options, 0)
-    worst, over = _settle(options, taken, len(names), target.sbuf_partition_bytes)
+    room = int(target.sbuf_partition_bytes * USED_SHARE)
+    worst, over = _settle(options, taken, len(names), room)
     moved = sum(options[t][k].moved_bytes for t, k in taken.items())
     moved += sum(program.tensors[t].size_bytes for t in program.outputs)
     crowded = _largest(options, taken, worst) if over > 0 else []
     return Coarse(
         dma_ns=moved / target.hbm_bytes_per_ns,
         engine_ns=_engine_ns(program, target),
+        waiting_ns=sum(options[t][k].waiting_bytes for t, k in taken.items())
+        / target.hbm_bytes_per_ns,
         iterations=sum(
             program.trips(p) for p in dict.fromkeys(o.path for o in program.ops.values()) if p
         ),
         crowded=tuple(crowded),
         missing_bytes=max(0, over),
     )
+
+
+def _in_passing(program: Program, tensor: str) -> bool:
+    """Whether the tensor takes no SBUF: an accumulator's second name, a part on its way into it."""
+    if tensor in program.carried:
+        return True
+    readers = program.consumers(tensor)
+    combining = [o for o in readers if any(a.tensor in program.carried for a in o.accesses)]
+    return len(readers) == 1 and bool(combining)
 
 
 def _settle(
@@ -195,12 +213,14 @@ def _loads(t: _Tensor, readers: Sequence[str], path: Mapping[str, Path]) -> list
     depth = max(len(p) for p in path.values())
     for k in range(depth + 1):
         stays: list[Stay] = []
-        moved = 0
+        moved = waiting = 0
         for group in groups.values():
             shared = common_path(*(path[r] for r in group))[:k]
             stays.append(t.stay(shared, group))
-            moved += t.tile_bytes(shared) * t.program.trips(shared)
-        found.append(Residency(stays=tuple(stays), moved_bytes=moved))
+            loaded = t.tile_bytes(shared) * t.program.trips(shared)
+            moved += loaded
+            waiting += loaded if shared and copies_of(t.program, shared) == 1 else 0
+        found.append(Residency(stays=tuple(stays), moved_bytes=moved, waiting_bytes=waiting))
     return sorted(found, key=lambda r: r.moved_bytes)
 
 
@@ -218,7 +238,8 @@ def _partition_bytes(
             inner *= size
             if inner >= target.partitions:
                 break
-    if _repeated(program, tensor.name):
+    row_bytes = math.prod(sizes) * tensor.dtype.size_bytes
+    if row_bytes <= target.sbuf_partition_bytes and _repeated(program, tensor.name):
         best = 1
     return -(-math.prod(sizes) // best) * tensor.dtype.size_bytes
 
@@ -232,6 +253,22 @@ def _repeated(program: Program, tensor: str) -> bool:
         for access in op.accesses:
             if access.tensor == tensor and outer and outer[0] not in access.digits:
                 return True
+    return False
+
+
+def _turned(program: Program, tensor: FactorTensor) -> bool:
+    """Whether an input is contracted along its innermost factor: it is held a second time, turned.
+
+    DMA rows run along that factor, a contraction needs it on the partitions.
+    """
+    if program.producers(tensor.name) or not tensor.factors:
+        return False
+    for op in program.consumers(tensor.name):
+        for access in op.accesses:
+            if access.tensor == tensor.name and access.index:
+                last = access.index[-1].digit
+                if any(d.name == last and d.reduced for d in op.digits):
+                    return True
     return False
 
 

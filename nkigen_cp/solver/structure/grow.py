@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nkigen_cp.errors import PlanError
 from nkigen_cp.ir.factor.cuts import Cut, axes_of
@@ -22,11 +22,16 @@ from nkigen_cp.solver.structure.follow import follow, instances
 from nkigen_cp.solver.structure.values import Structure
 from nkigen_cp.targets.target import Target
 
+PARTITIONS = 128
+HBM_BYTES_PER_NS = 368 * 10
 WIDTH = 6
-"""Structures kept after every step."""
+"""Structures kept after every step, and more of them for programs of few ops."""
 
-ALIKE = 2
-"""Of those, structures that differ in block sizes only."""
+OPS_AT_ONCE = 400
+"""Ops of all structures kept after a step, where that makes more of them."""
+
+ALIKE = 3
+"""One in so many of those may be the same loops in other blocks."""
 
 MOST_LOOPS = 8
 """Steps after which a structure that still does not fit is given up."""
@@ -34,8 +39,8 @@ MOST_LOOPS = 8
 DEEPEST = 3
 """Loops around an op."""
 
-BLOCKS = (128, 512, 2048)
-"""Positions per iteration of a long axis: multiples of the partitions."""
+BLOCKS = (128, 512, 1024, 2048)
+"""Positions per iteration of a long axis: the largest divisors up to these, in 128s."""
 
 WHOLE_UP_TO = 64
 """An axis of at most this many positions (heads, groups) is looped one position at a time."""
@@ -50,8 +55,10 @@ class Proposal:
     coarse: Coarse
 
     @property
-    def rank(self) -> tuple[float, float]:
-        return (self.coarse.missing_bytes, self.coarse.total_ns)
+    def rank(self) -> float:
+        """What it would cost if what is missing could be moved out once and back."""
+        missing = 2 * self.coarse.missing_bytes * PARTITIONS
+        return self.coarse.total_ns + missing / HBM_BYTES_PER_NS
 
 
 Dim = tuple[str, int]
@@ -73,6 +80,8 @@ class _Search:
         cuts = tuple(sorted(structure.cuts, key=lambda c: (c.tensor, c.dim, c.inner)))
         if cuts not in self.factored:
             self.factored[cuts] = refine(self.graph, cuts)
+        if _opaque(self.factored[cuts]) > _opaque(self.factored.get((), self.factored[cuts])):
+            raise PlanError("the cuts turn a view into a copy through HBM")
         return bind(self.factored[cuts], structure.loops)
 
     def cut(self, tensor: str, dim: int, inner: int) -> Cut:
@@ -84,7 +93,9 @@ class _Search:
 
     def new(self, program: Program) -> bool:
         """Whether no structure before came to the same loops over the same digits."""
-        loops = tuple((k.trips, tuple(sorted(k.digits.items()))) for k in program.loops.values())
+        loops = tuple(
+            (k.trips, k.copies, tuple(sorted(k.digits.items()))) for k in program.loops.values()
+        )
         digits = tuple(o.digits for o in program.ops.values())
         key = (loops, digits)
         fresh = key not in self.seen
@@ -113,14 +124,19 @@ def proposals(graph: Graph, target: Target) -> list[Proposal]:
     return sorted(fitting, key=lambda p: p.coarse.total_ns)
 
 
+def _opaque(program: Program) -> int:
+    return sum(op.kind == "reshape" for op in program.ops.values())
+
+
 def _best(grown: list[Proposal]) -> list[Proposal]:
     """The best few, not all of them the same loops in other blocks."""
     alike: dict[object, int] = {}
     found: list[Proposal] = []
+    width = max([WIDTH, *(OPS_AT_ONCE // len(p.program.ops) for p in grown[:1])])
     for p in sorted(grown, key=lambda p: p.rank):
-        key = tuple(tuple(k.digits) for k in p.structure.loops)
+        key = tuple(tuple(k.digits.items()) for k in p.structure.loops)
         alike[key] = alike.get(key, 0) + 1
-        if alike[key] <= ALIKE and len(found) < WIDTH:
+        if alike[key] * ALIKE <= width and len(found) < width:
             found.append(p)
     return found
 
@@ -137,18 +153,35 @@ def _proposal(job: _Search, structure: Structure) -> Proposal | None:
 
 
 def _grown(job: _Search, p: Proposal) -> Iterator[Structure]:
-    """The structure with one axis more looped."""
+    """The structure with one axis more looped, or with one loop's tiles in a single buffer."""
+    yield from _single(p, p.coarse.crowded[0])
     for name in p.coarse.crowded[:2]:
         tensor = p.program.tensors[name]
         looped = _looped(p.program, name)
-        for factor in tensor.factors:
+        dims = [_dim_of(tensor, k)[0] for k, f in enumerate(tensor.factors) if f.name in looped]
+        for k, factor in enumerate(tensor.factors):
             if factor.name in looped:
                 continue
             for inner in _blocks(factor.size):
+                if inner > 1 and _dim_of(tensor, k)[0] in dims:
+                    continue  # a smaller block of the loop that is there does the same
                 cuts = _cuts(job, tensor, factor.name, inner)
                 found = _with_loop(job, p.structure, cuts, name, factor.name, inner)
                 if found is not None:
                     yield found
+
+
+def _single(p: Proposal, tensor: str) -> Iterator[Structure]:
+    """Without double-buffering in the innermost loops around a tensor."""
+    ops = (*p.program.producers(tensor), *p.program.consumers(tensor))
+    around = dict.fromkeys(o.path[-1] for o in ops if o.path)
+    for name in around:
+        loops = tuple(
+            replace(k, copies=1) if k.name == name and k.copies > 1 else k
+            for k in p.structure.loops
+        )
+        if loops != p.structure.loops:
+            yield replace(p.structure, loops=loops)
 
 
 def _looped(program: Program, tensor: str) -> tuple[str, ...]:
@@ -165,9 +198,10 @@ def _blocks(size: int) -> list[int]:
     """Positions per iteration to try for an axis, none if it has no useful divisor."""
     if size <= WHOLE_UP_TO:
         return [1]
-    found = [b for b in BLOCKS if b < size and size % b == 0]
-    if found:
-        return found
+    even = [b for b in range(BLOCKS[0], size, BLOCKS[0]) if size % b == 0]
+    found = dict.fromkeys(max((b for b in even if b <= most), default=0) for most in BLOCKS)
+    if any(found):
+        return [b for b in found if b]
     divisors = [d for d in range(2, size) if size % d == 0 and d <= 1024]
     fit = [d for d in divisors if d <= 128]
     return sorted({*fit[-1:], *divisors[-1:]})
@@ -222,6 +256,8 @@ def _with_loop(  # noqa: PLR0913, PLR0917
         for path in paths:
             if len(path) == DEEPEST:
                 return None
+            # What lives in a loop around others lives long: a second buffer of it gains little.
+            loops = [replace(k, copies=1) if k.name in path else k for k in loops]
             members = {o: axis.digits[o] for o in group if bound.ops[o].path == path}
             label = f"L{len(loops)}"
             loops.append(Loop(name=label, trips=axis.size, digits=members))

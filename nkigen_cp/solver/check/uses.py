@@ -1,0 +1,66 @@
+"""What steps compute, and which positions of its tensors each of them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
+from nkigen_cp.solver.check.facts import Facts
+from nkigen_cp.solver.plan import Contract, Elementwise, Layout, Reinterpret, Step, Store, Use
+
+
+def ops_of(step: Step) -> tuple[str, ...]:
+    """The ops that a step computes; none of a move."""
+    spec = step.spec
+    if isinstance(spec, Reinterpret):
+        return (spec.op,)
+    if isinstance(spec, Elementwise):
+        return spec.cover.ops
+    return spec.epilogue.cover.ops if isinstance(spec, Contract) else ()
+
+
+def is_move(step: Step) -> bool:
+    """Whether the step only brings a tensor from one form into another."""
+    return not isinstance(step.spec, (Elementwise, Contract, Store, Reinterpret))
+
+
+def accesses_of(facts: Facts, step: Step) -> dict[str, Access]:
+    """The positions that a step takes per slot; moves take all that their target holds."""
+    spec = step.spec
+    if isinstance(spec, Reinterpret):
+        return {}
+    if isinstance(spec, Store):
+        return {"src": spec.source, "dst": spec.target}
+    if isinstance(spec, Elementwise):
+        return {s.name: s.access for s in (*spec.cover.reads, *spec.cover.writes)}
+    if isinstance(spec, Contract):
+        lhs, rhs = facts.program.ops[spec.op].accesses
+        first, second = (lhs, rhs) if spec.stationary == "lhs" else (rhs, lhs)
+        cover = spec.epilogue.cover
+        found = {s.name: s.access for s in (*cover.reads, *cover.writes)}
+        return {**found, "stationary": first, "moving": second}
+    form = facts.forms[step.writes[0].form]
+    own = _all_of(facts.tensor(form.tensor), form.layout or Layout())
+    return {"src": own, "dst": own}
+
+
+def _all_of(tensor: FactorTensor, layout: Layout) -> Access:
+    """Every factor by a digit of its own, fixed ones where their loops are."""
+    fixed = {f.factor: f for f in layout.fixed}
+    index: list[FactorIndex] = []
+    for factor in tensor.factors:
+        at = fixed.get(factor.name)
+        index.append(
+            FactorIndex(digit=factor.name)
+            if at is None
+            else FactorIndex(digit=None, offset=at.offset, step=at.step, loop=at.loop)
+        )
+    return Access(tensor=tensor.name, index=tuple(index))
+
+
+def uses_of(facts: Facts, step: Step) -> Iterator[tuple[Use, Access]]:
+    """What a step reads and writes, with the positions it takes."""
+    accesses = accesses_of(facts, step)
+    for use in (*step.reads, *step.writes):
+        if use.slot in accesses:
+            yield use, accesses[use.slot]
