@@ -11,6 +11,7 @@ from nkigen_cp.ir.nki.kernel import Affine, Memory
 from nkigen_cp.lowering.builder import Builder, Range
 from nkigen_cp.lowering.dma import lower_load
 from nkigen_cp.lowering.elementwise import emit_cover
+from nkigen_cp.lowering.moves import PSUM_COPIES
 from nkigen_cp.lowering.place import (
     Box,
     PlacedDim,
@@ -151,7 +152,7 @@ def _tile(job: Job, box: Box, at: dict[str, Range]) -> None:
         Memory.PSUM,
         tensor=tensor.name,
         note=f"accumulates {tensor.name}",
-        copies=2,
+        copies=PSUM_COPIES,
     )
     layout = operand_layout(tensor, op.output, spec.m_run)
     assert layout is not None

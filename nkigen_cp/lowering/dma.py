@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.factor.program import Access
@@ -16,14 +16,18 @@ from nkigen_cp.lowering.place import (
     own_ranges,
     view,
 )
-from nkigen_cp.solver.plan import CHUNK, Store
+from nkigen_cp.solver.plan import CHUNK, Store, Tiled
 from nkigen_cp.solver.plan.layout import geometry, own_access, partition_window
 
 
 def lower_load(
-    b: Builder, source: Placement, target: Placement, window: Mapping[str, Range]
+    b: Builder,
+    source: Placement,
+    target: Placement,
+    window: Mapping[str, Range],
+    loops: Sequence[Tiled] = (),
 ) -> None:
-    """HBM -> SBUF, of a window of some factors or of everything."""
+    """HBM -> SBUF, of a window of some factors or of everything, one DMA per block of ``loops``."""
     tensor, layout = target.tensor, target.layout
     assert layout is not None
     run = layout_run(tensor, layout)
@@ -36,7 +40,8 @@ def lower_load(
     )
     access = own_access(tensor, layout.fixed)
     size = tensor.factor(layout.partition[0]).size if layout.partition else 1
-    for part in _parts(_Blocks(b, box, size, layout.block, 0, _row(source, access, box))):
+    row = _row(source, access, box)
+    for part in _pieces(_Blocks(b, box, size, layout.block, 0, row, loops)):
         b.emit(
             "dma_copy",
             "dma",
@@ -70,11 +75,11 @@ def _store_boxes(b: Builder, source: Placement, target: Placement, spec: Store) 
     box = Box(run=window.run, ranges=ranges, order=(*repeated, CHUNK, *free))
     size = spec.digits[window.run.digits[0]] if window.run.digits else 1
     row = _row(target, spec.target, box)
-    blocks = _Blocks(b, box, size, window.run.block, window.offset, row)
+    blocks = _Blocks(b, box, size, window.run.block, window.offset, row, spec.loops)
     for at in itertools.product(*(range(spec.digits[d]) for d in window.walked)):
         starts = zip(window.walked, at, strict=True)
         single = {d: Range(start=Affine(const=k), size=1) for d, k in starts}
-        yield from _parts(replace(blocks, box=replace(box, ranges={**ranges, **single})))
+        yield from _pieces(replace(blocks, box=replace(box, ranges={**ranges, **single})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,10 @@ def _row(place: Placement, access: Access, box: Box) -> _Row | None:
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
-    """``size`` positions of the run's outermost digit; position 0 is ``offset`` in the form."""
+    """``size`` positions of the run's outermost digit; position 0 is ``offset`` in the form.
+
+    A DMA takes one block of each of the ``loops``.
+    """
 
     b: Builder
     box: Box
@@ -103,6 +111,25 @@ class _Blocks:
     block: int
     offset: int
     row: _Row | None
+    loops: Sequence[Tiled]
+
+
+def _pieces(blocks: _Blocks) -> Iterator[Box]:
+    """The boxes of all DMAs, chunks outermost."""
+    inner = [t for t in blocks.loops if t.digit != CHUNK]
+    for part in _parts(blocks):
+        yield from _cut(blocks.b, part, inner)
+
+
+def _cut(b: Builder, box: Box, loops: Sequence[Tiled]) -> Iterator[Box]:
+    """Blocks of the digits, the first one outermost."""
+    if not loops:
+        yield box
+        return
+    digit, whole = loops[0].digit, box.ranges[loops[0].digit]
+    for r in b.tiles(digit.split("#", maxsplit=1)[0], whole.size, loops[0].block):
+        one = Range(start=whole.start + r.start, size=r.size)
+        yield from _cut(b, replace(box, ranges={**box.ranges, digit: one}), loops[1:])
 
 
 def _parts(blocks: _Blocks) -> Iterator[Box]:
@@ -115,11 +142,9 @@ def _parts(blocks: _Blocks) -> Iterator[Box]:
     if head:
         yield replace(box, rows=head)
     full, tail = divmod(blocks.size - head, block)
-    if full == 1 or (full and _splits(blocks, head)):
-        yield replace(box, start=Affine(const=head), rows=block, chunks=full)
-    elif full:
-        for r in blocks.b.tiles("chunk", full, 1):
-            yield replace(box, start=r.start * block + head, rows=block)
+    together = next((t.block for t in blocks.loops if t.digit == CHUNK), max(1, full))
+    for r in blocks.b.tiles("chunk", full, together if _splits(blocks, head) else 1):
+        yield replace(box, start=r.start * block + head, rows=block, chunks=r.size)
     if tail:
         yield replace(box, start=Affine(const=head + full * block), rows=tail)
 

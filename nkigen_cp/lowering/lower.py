@@ -202,8 +202,9 @@ def _contract(job: _Lowering, step: Step) -> None:
 
 
 def _load(job: _Lowering, step: Step) -> None:
+    assert isinstance(step.spec, Load)
     places = _uses(job, step)
-    lower_load(job.b, places["src"], places["dst"], {})
+    lower_load(job.b, places["src"], places["dst"], {}, step.spec.loops)
 
 
 def _store(job: _Lowering, step: Step) -> None:

@@ -23,6 +23,11 @@ from nkigen_cp.lowering.place import (
 from nkigen_cp.solver.plan import CHUNK, Generate, Transpose
 from nkigen_cp.solver.plan.layout import geometry, own_access
 
+PSUM_COPIES = 4
+"""Banks that the tiles of a step take in turn. From the end of a write to the eviction pass 420 ns,
+from there to the next write 240 ns: two banks leave the Tensor Engine waiting, four of the eight
+do not and leave as many for the step before or behind."""
+
 
 def lower_transpose(b: Builder, source: Placement, target: Placement, spec: Transpose) -> None:
     """Blocks through the Tensor Engine into PSUM, several per bank, evicted together."""
@@ -30,10 +35,15 @@ def lower_transpose(b: Builder, source: Placement, target: Placement, spec: Tran
     assert target.layout is not None
     tensor = source.tensor
     moved = (*source.layout.partition, *target.layout.partition)
+    # A piece on its way holds one position of a factor that the target has room for all of.
+    moved = (*moved, *source.layout.fixed_names)
     others = [f for f in geometry(tensor, target.layout).free if f.name not in moved]
     item = spec.items[0] if spec.items else None
     loops = [(f.name, item.block if item and item.digit == f.name else 1) for f in others]
-    _transpose_loops(_Transposing(b, source, target, spec), loops, {})
+    a_name = source.layout.partition[0]
+    # Chunks of the source outermost, in the order in which they are made.
+    for ra in b.tiles(a_name, tensor.factor(a_name).size, source.layout.block):
+        _transpose_loops(_Transposing(b, source, target, spec, ra), loops, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,7 @@ class _Transposing:
     source: Placement
     target: Placement
     spec: Transpose
+    rows: Range  # of the source's outermost partition factor
 
 
 def _transpose_loops(t: _Transposing, loops: list[tuple[str, int]], at: dict[str, Range]) -> None:
@@ -51,17 +62,15 @@ def _transpose_loops(t: _Transposing, loops: list[tuple[str, int]], at: dict[str
         for r in t.b.tiles(name, tensor.factor(name).size, block):
             _transpose_loops(t, loops[1:], {**at, name: r})
         return
-    assert t.source.layout is not None
     assert t.target.layout is not None
-    a_name, b_name = t.source.layout.partition[0], t.target.layout.partition[0]
+    b_name = t.target.layout.partition[0]
     item = t.spec.items[0] if t.spec.items else None
     b_block = item.block if item and item.digit == b_name else t.target.layout.block
-    for ra in t.b.tiles(a_name, tensor.factor(a_name).size, t.source.layout.block):
-        for rb in t.b.tiles(b_name, tensor.factor(b_name).size, b_block):
-            _transpose_bank(t, at, ra, rb)
+    for rb in t.b.tiles(b_name, tensor.factor(b_name).size, b_block):
+        _transpose_bank(t, at, rb)
 
 
-def _transpose_bank(t: _Transposing, at: dict[str, Range], ra: Range, rb: Range) -> None:
+def _transpose_bank(t: _Transposing, at: dict[str, Range], rb: Range) -> None:
     """All blocks that share a PSUM bank, and their eviction."""
     tensor, a, c = t.source.tensor, t.source.layout, t.target.layout
     assert a is not None
@@ -75,7 +84,7 @@ def _transpose_bank(t: _Transposing, at: dict[str, Range], ra: Range, rb: Range)
     if by_item and item is not None:
         dims = [PlacedDim(factor=item.digit, size=at[item.digit].size, base=at[item.digit].start)]
     a_ranges = {n: Range(size=tensor.factor(n).size) for n in a.partition[1:]}
-    a_ranges[a.partition[0]] = ra
+    a_ranges[a.partition[0]] = t.rows
     dims += [
         PlacedDim(factor=n, size=a_ranges[n].size, base=a_ranges[n].start) for n in a.partition
     ]
@@ -87,7 +96,7 @@ def _transpose_bank(t: _Transposing, at: dict[str, Range], ra: Range, rb: Range)
         Memory.PSUM,
         tensor=tensor.name,
         note=f"blocks of {tensor.name}, transposed",
-        copies=2,
+        copies=PSUM_COPIES,
     )
     psum = Placement(buffer=buffer, tensor=tensor, layout=c, dims=tuple(dims))
     box = Box(run=c_run, rows=rows, start=rb.start, chunks=chunks)
@@ -100,12 +109,12 @@ def _transpose_bank(t: _Transposing, at: dict[str, Range], ra: Range, rb: Range)
         c_ranges[c.partition[0]] = Range(start=one.start, size=rows)
         data = Box(
             run=a_run,
-            rows=ra.size,
-            start=ra.start,
+            rows=t.rows.size,
+            start=t.rows.start,
             ranges={**ranges, **c_ranges},
             order=c.partition,
         )
-        access = own_access(tensor, c.fixed)
+        access = own_access(tensor, max(a.fixed, c.fixed, key=len))
         t.b.emit(
             "nc_transpose",
             "tensor",
@@ -116,7 +125,7 @@ def _transpose_bank(t: _Transposing, at: dict[str, Range], ra: Range, rb: Range)
             note=f"transpose {tensor.name}",
         )
     full = replace(box, ranges={**at, **a_ranges}, order=(over, *a.partition))
-    access = own_access(tensor, c.fixed)
+    access = own_access(tensor, max(a.fixed, c.fixed, key=len))
     t.b.emit(
         "tensor_copy",
         t.spec.engine,

@@ -58,7 +58,7 @@ def _replicate_loops(  # noqa: PLR0913, PLR0917
         Memory.PSUM,
         tensor=tensor.name,
         note="replicated over the partitions",
-        copies=2,
+        copies=4,
     )
     psum = Placement(
         buffer=buffer, tensor=tensor, layout=Layout(replicas=run.partitions), dims=dims

@@ -146,7 +146,13 @@ def _execute(a: _Assembly, op: str, candidate: Candidate) -> None:
 
 
 def _take_over(a: _Assembly, reads: list[Use], writes: list[Use]) -> None:
-    """An accumulator after an iteration lies where it was before."""
+    """An accumulator after an iteration lies where it was before; a result may be put so, too."""
+    for i in a.decisions.reused:
+        reuse = a.instance.reuses[i]
+        source = f"{reuse.operand}@{reuse.operand_form}"
+        target = f"{reuse.result}@{reuse.result_form}"
+        if any(u.form == source for u in reads) and any(u.form == target for u in writes):
+            a.forms[target] = replace(a.forms[target], over=source)
     carried = a.instance.program.carried
     for read in reads:
         before = a.forms[read.form]

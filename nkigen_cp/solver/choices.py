@@ -42,7 +42,8 @@ class Choice:
     by (layout, last op), in layouts without a home; ``made`` gives the forms such a result may be
     written to, ``served`` those such a reader may use. ``arrivals`` are the moves into a form
     and ``departures`` those out of it, ``fetched`` the positions at which a reader may need a form
-    moved or loaded, ``alive`` the first and last step of a form, ``settled`` the last one that may still write it.
+    moved or loaded, ``alive`` the first and last step of a form, ``settled`` the last one that may
+    still write it.
     """
 
     tensor: FactorTensor
@@ -235,9 +236,7 @@ def _from_home(move: Move, forms: _Forms) -> Move:
     """The move from the form that its source is a window of."""
     if move.source is None or move.source in forms.first:
         return move
-    same = (
-        f for f in forms.first if f.home == move.source.home and f.shape == move.source.shape
-    )
+    same = (f for f in forms.first if f.home == move.source.home and f.shape == move.source.shape)
     return replace(move, source=next(same, move.source))
 
 

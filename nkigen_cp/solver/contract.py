@@ -322,7 +322,7 @@ def _candidate(
         makes=makes,
         busy_ns=rounded(busy),
         sbuf_bytes=sbuf,
-        psum_banks=2,
+        psum_banks=4,
     )
 
 

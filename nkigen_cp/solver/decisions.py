@@ -22,6 +22,7 @@ class Decisions:
     passed: Mapping[str, tuple[Layout, ...]]
     spilled: Mapping[str, tuple[Layout, ...]]
     visiting: tuple[tuple[str, Layout, str], ...]
+    reused: tuple[int, ...] = ()
 
 
 def busy_of(instance: Instance, decisions: Decisions) -> dict[str, int]:

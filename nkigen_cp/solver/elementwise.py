@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from nkigen_cp.ir.factor.program import FactorOp, Program
 from nkigen_cp.ir.nki.kernel import Memory
-from nkigen_cp.solver.boxes import Held, box_busy_ns, form_extents, needs_loops, runs, whole_box
+from nkigen_cp.solver.boxes import (
+    Box,
+    Held,
+    box_busy_ns,
+    form_extents,
+    needs_loops,
+    runs,
+    whole_box,
+)
 from nkigen_cp.solver.candidates import Candidate, Context, Need, rounded
 from nkigen_cp.solver.covers import covers_of
 from nkigen_cp.solver.pieces import piece_layouts
 from nkigen_cp.solver.plan import CHUNK, Cover, Elementwise, Slot, box_order
 from nkigen_cp.solver.plan.layout import Layout, Run, operand_layout, partition_bytes
 from nkigen_cp.targets.target import Target
+
+SPLIT_ELEMENTS = 1024
+"""Elements per partition above which an instruction is split, so that the next engine starts early.
+
+An engine does about one per nanosecond; another one starts 430 ns behind the piece it needs."""
+
+PIECE_ELEMENTS = 512
+"""Elements per partition that a piece has at least: its fixed 60 to 220 ns must stay small."""
 
 
 def elementwise_candidates(context: Context, op: FactorOp) -> list[Candidate]:
@@ -66,6 +84,23 @@ def column_loops(domain: FactorOp, cover: Cover, run: Run, order: tuple[str, ...
     return looped
 
 
+def piece_loops(box: Box, reduced: Sequence[str]) -> tuple[str, ...]:
+    """The outermost free digits to loop as well, so that steps in a row work on pieces at once.
+
+    As long as an instruction has more than ``SPLIT_ELEMENTS`` and its pieces ``PIECE_ELEMENTS``.
+    """
+    sizes = {d: box.sizes[d][0].extent for d in box.order if d not in box.looped}
+    left = math.prod(sizes.values())
+    found: list[str] = []
+    for digit, size in sizes.items():
+        if digit in reduced or left <= SPLIT_ELEMENTS or left // size < PIECE_ELEMENTS:
+            break
+        if size > 1:
+            found.append(digit)
+        left //= size
+    return tuple(found)
+
+
 def held_slots(
     context: Context, cover: Cover, run: Run, layouts: dict[str, Layout], order: tuple[str, ...]
 ) -> list[Held]:
@@ -100,6 +135,8 @@ def _with_run(context: Context, cover: Cover, run: Run) -> list[Candidate]:
     if set(extra) & set(cover.reduced):
         return []
     looped = tuple(d for d in order if d in looped or d in extra)
+    pieces = piece_loops(replace(boxes[0], looped=looped), cover.reduced)
+    looped = tuple(d for d in order if d in looped or d in pieces)
     boxes = [replace(b, looped=looped) for b in boxes]
     scratch = sum(
         partition_bytes(program.tensors[s.access.tensor], layouts[s.name])

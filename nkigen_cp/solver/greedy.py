@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.solver.candidates import Candidate, Need
-from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.choices import Choice
+from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan.layout import Layout
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.program import FactorOp, Program
 from nkigen_cp.ir.tensor.table import OPS, Family
-from nkigen_cp.solver.candidates import Candidate, Context
+from nkigen_cp.solver.candidates import Candidate, Context, Need
 from nkigen_cp.solver.choices import Around, Choice, Uses, choice_of
 from nkigen_cp.solver.constants import recognise
 from nkigen_cp.solver.contract import contract_candidates
@@ -17,8 +17,10 @@ from nkigen_cp.solver.homes import Path, Spans, homes_of, piece_loops, spans_of
 from nkigen_cp.solver.order import execution_order
 from nkigen_cp.solver.plan import Contract, Generate
 from nkigen_cp.solver.plan.layout import Layout
+from nkigen_cp.solver.reuse import Reuse, reuses
 from nkigen_cp.solver.stores import reinterpret_candidate, split_stores, store_candidates
 from nkigen_cp.targets.target import Target
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
@@ -33,6 +35,7 @@ class Instance:
     stored: tuple[str, ...]
     generated: Mapping[str, Generate]
     spans: Spans
+    reuses: tuple[Reuse, ...]
 
     def position(self, op: str) -> int:
         return self.positions[op]
@@ -73,6 +76,8 @@ def build_instance(program: Program, target: Target) -> Instance:
     universe = _universe(program, candidates)
     for store in stores:
         candidates += store_candidates(context, store, universe[store.source.tensor])
+    if program.loops:
+        candidates = [_placed(c) for c in candidates]
     kept = tuple(_repeated(program, c) for c in _undominated(candidates))
     order = execution_order(program, kept, [s.op for s in stores])
     paths = {n: o.path for n, o in program.ops.items()} | {s.op: s.path for s in stores}
@@ -97,7 +102,17 @@ def build_instance(program: Program, target: Target) -> Instance:
         stored=tuple(s.op for s in stores),
         generated=generated,
         spans=around.spans,
+        reuses=reuses(program, kept, choices, around.positions),
     )
+
+
+def _placed(c: Candidate) -> Candidate:
+    """The candidate with arrangements only: where forms live is not its affair."""
+
+    def anywhere(needs: tuple[Need, ...]) -> tuple[Need, ...]:
+        return tuple(replace(n, layout=n.layout.shape) if n.layout else n for n in needs)
+
+    return replace(c, needs=anywhere(c.needs), makes=anywhere(c.makes))
 
 
 def _repeated(program: Program, c: Candidate) -> Candidate:

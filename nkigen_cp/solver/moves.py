@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.dtypes import FLOAT32, DType
@@ -15,79 +15,36 @@ from nkigen_cp.solver.boxes import Extent, merged, spans
 from nkigen_cp.solver.candidates import Context, Move, rounded
 from nkigen_cp.solver.plan import Generate, Load, Replicate, Store, Tiled, Transpose
 from nkigen_cp.solver.plan.layout import Fixed, Geometry, Layout, geometry, own_access
+from nkigen_cp.solver.store_cost import store_busy_ns, store_loops
 from nkigen_cp.targets.target import Target
 
 
 def load_busy_ns(
     target: Target, tensor: FactorTensor, layout: Layout, window: Mapping[str, int]
 ) -> float:
-    """DMA time to bring a tensor into a layout, in windows (free factor -> block) at a time."""
-    blocks = [spans(tensor.factor(name).size, block) for name, block in window.items()]
-    total = 0.0
-    for combo in itertools.product(*blocks):
-        extents = {n: s.extent for n, s in zip(window, combo, strict=True)}
-        times = math.prod(s.times for s in combo)
-        total += times * _window_ns(target, tensor, layout, extents)
-    return total
+    """DMA time to bring a tensor into a layout, in blocks of ``window``.
 
-
-def _window_ns(
-    target: Target, tensor: FactorTensor, layout: Layout, window: Mapping[str, int]
-) -> float:
-    """DMA time of one window: all chunks at once, or one by one if the last is shorter."""
-    shape = geometry(tensor, layout)
-    row = _row_elements(tensor, layout, shape, window)
-    elements = math.prod(window.get(f.name, f.size) for f in shape.free)
-    if not shape.remainder:
-        every = shape.chunks * elements
-        return _dma_ns(target, tensor.dtype, shape.partitions, every, row)
-    tail = shape.remainder * shape.inner
-    total = _dma_ns(target, tensor.dtype, tail, elements, row)
-    return total + (shape.chunks - 1) * _dma_ns(
-        target, tensor.dtype, shape.partitions, elements, row
-    )
-
-
-def _row_elements(
-    tensor: FactorTensor, layout: Layout, shape: Geometry, window: Mapping[str, int]
-) -> int:
-    """Elements that are contiguous both in HBM and in a partition's free dim."""
-    row = 1
-    order = [f.name for f in shape.free]
-    for factor in reversed(tensor.factors):
-        if factor.name in layout.partition or not order or order[-1] != factor.name:
-            break
-        order.pop()
-        size = window.get(factor.name, factor.size)
-        row *= size
-        if size < factor.size:
-            break
-    return row
-
-
-def _dma_ns(target: Target, dtype: DType, partitions: int, elements: int, row: int) -> float:
-    shape = OperandShape(
-        memory=Memory.SBUF,
-        dtype=dtype,
-        partitions=partitions,
-        free_size=elements,
-        run_bytes=row * dtype.size_bytes,
-    )
-    return busy_ns(target, "dma_copy", "dma", {"dst": shape, "src": shape})
+    ``window`` maps free factors, or CHUNK, to block sizes.
+    """
+    loops = tuple(Tiled(digit=name, block=block) for name, block in window.items())
+    back = replace(identity_store(tensor, "", (), layout.fixed), loops=loops)
+    return store_busy_ns(target, tensor, tensor, layout, back)  # costs the same in both directions
 
 
 def load_moves(context: Context, tensor: FactorTensor, layout: Layout) -> list[Move]:
     """Loading from HBM; replication on the way would multiply the bytes and is left to a move."""
     if layout.replicas > 1:
         return []
-    busy = load_busy_ns(context.target, tensor, layout, {})
-    spec = Load(tensor=tensor.name)
+    back = identity_store(tensor, "", (), layout.fixed)
+    loops = store_loops(tensor, tensor, layout, back)
+    window = {t.digit: t.block for t in loops}
+    busy = load_busy_ns(context.target, tensor, layout, window)
     return [
         Move(
             tensor=tensor.name,
             source=None,
             target=layout,
-            spec=spec,
+            spec=Load(tensor=tensor.name, loops=loops),
             busy_ns=rounded({"dma": busy}),
         )
     ]
@@ -105,11 +62,14 @@ def transpose_moves(
         return []
     bank = context.target.psum_bank_bytes // tensor.dtype.size_bytes
     a, b = geometry(tensor, source), geometry(tensor, target)
-    items = _transpose_items(tensor, source, target, bank // a.partitions)
-    if not _patterns_fit(context.target, tensor, source, target, items):
-        items = ()
-        if not _patterns_fit(context.target, tensor, source, target, items):
-            return []
+    fitting = (
+        items
+        for items in _transpose_items(tensor, source, target, bank // a.partitions)
+        if _patterns_fit(context.target, tensor, source, target, items)
+    )
+    items = next(fitting, None)
+    if items is None:
+        return []
     inner = [f.name for f in b.free].index(source.partition[-1])
     stride = math.prod(f.size for f in b.free[inner + 1 :])
     turn = _Turn(tensor=tensor, a=a, b=b, items=items, stride=stride)
@@ -123,7 +83,7 @@ def transpose_moves(
                 target=target,
                 spec=Transpose(tensor=tensor.name, items=items, engine=engine),
                 busy_ns=rounded({"tensor": tensor_ns, engine: evict_ns}),
-                psum_banks=2,
+                psum_banks=4,
             )
         )
     return found
@@ -165,20 +125,21 @@ def _free_strides(tensor: FactorTensor, layout: Layout) -> dict[str, int]:
 
 def _transpose_items(
     tensor: FactorTensor, source: Layout, target: Layout, room: int
-) -> tuple[Tiled, ...]:
-    """Blocks sharing a bank: other free factors first, then chunks of the new partition factor."""
+) -> Iterator[tuple[Tiled, ...]]:
+    """Blocks that may share a bank, the best first, at last one alone.
+
+    Chunks of the new partition factor before other free factors: those are looped outside then, so
+    that the first of them is turned as soon as it is there.
+    """
     moved = (*source.partition, *target.partition)
     others = [f for f in geometry(tensor, target).free if f.name not in moved]
-    if room < 2:
-        return ()
-    if others:
-        inner = others[-1]
-        return (Tiled(digit=inner.name, block=_divisor(inner.size, room)),)
-    chunks = tensor.factor(target.partition[0]).size // target.block
-    if chunks > 1:
-        block = _divisor(chunks, room)
-        return (Tiled(digit=target.partition[0], block=block * target.block),)
-    return ()
+    outer = target.partition[0]
+    chunks = tensor.factor(outer).size // target.block
+    if room > 1 and chunks > 1:
+        yield (Tiled(digit=outer, block=_divisor(chunks, room) * target.block),)
+    if room > 1 and others:
+        yield (Tiled(digit=others[-1].name, block=_divisor(others[-1].size, room)),)
+    yield ()
 
 
 def _divisor(size: int, most: int) -> int:
@@ -269,7 +230,7 @@ def replicate_moves(context: Context, tensor: FactorTensor, target: Layout) -> l
                 spec=Replicate(tensor=tensor.name, tiles=tiles, engine=engine),
                 busy_ns=rounded({"tensor": tensor_ns, engine: evict_ns, "gpsimd": ones_ns}),
                 sbuf_bytes=-(-target.replicas * tensor.dtype.size_bytes // 4) * 4,
-                psum_banks=2,
+                psum_banks=4,
             )
         )
     return found

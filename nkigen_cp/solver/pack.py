@@ -46,7 +46,7 @@ def pack(steps: Sequence[Step], forms: Sequence[Form], capacity: int) -> Packed:
         if name:
             address[name] = start
     for place in places:
-        address |= {name: address[place.form] for name in place.over}
+        address |= dict.fromkeys(place.over, address[place.form])
     done = tuple(replace(f, address=address[f.name]) if f.name in address else f for f in forms)
     return Packed(forms=done, peak_bytes=peak)
 

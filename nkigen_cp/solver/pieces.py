@@ -27,7 +27,10 @@ def piece_layouts(context: Context, tensor: str) -> tuple[Layout, ...] | None:
     if len(writers) < 2:
         return None
     held = context.program.tensors[tensor]
-    first, *others = (
-        [operand_layout(held, op.output, run) for run in output_runs(context, op)] for op in writers
-    )
-    return tuple(x for x in first if x is not None and all(x in found for found in others))
+    found = [
+        [x for run in output_runs(context, op) if (x := operand_layout(held, op.output, run))]
+        for op in writers
+    ]
+    # Inside a loop every writer has its own window; the arrangement is what they share.
+    shared = [x.shape for x in found[0] if all(any(y.shape == x.shape for y in o) for o in found)]
+    return tuple(x for layouts in found for x in layouts if x.shape in shared)

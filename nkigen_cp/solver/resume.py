@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from nkigen_cp.solver.decisions import Decisions
+import math
+from collections.abc import Mapping, Sequence
+
+from nkigen_cp.ir.factor.cuts import Cut
+from nkigen_cp.ir.factor.program import Program
+from nkigen_cp.ir.factor.refine import refine
 from nkigen_cp.solver.choices import Choice
+from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.instance import Instance
-from nkigen_cp.solver.plan import Elementwise, Form, PlanData, Step
+from nkigen_cp.solver.plan import Form, PlanData, Step
 from nkigen_cp.solver.plan.layout import Layout
 
 _VISIT = "#"
+
+Forms = Mapping[str, Form]
 
 
 def decisions_of(instance: Instance, plan: PlanData) -> Decisions | None:
     """The decisions that a plan stands for, or None if the instance does not offer them all.
 
-    That is so for a plan of another target or precision, or one of other candidates.
+    That is so for a plan of another target or precision, of other cuts or loops, or one of other
+    candidates.
     """
+    if not _same_nest(instance.program, plan):
+        return None
     forms = {f.name: f for f in plan.forms}
     chosen: list[int] = []
     moved: dict[str, list[int]] = {}
@@ -23,7 +34,7 @@ def decisions_of(instance: Instance, plan: PlanData) -> Decisions | None:
     visiting: list[tuple[str, Layout, str]] = []
     for step in plan.steps:
         if step.name in instance.positions:
-            found = _candidate(instance, step)
+            found = _candidate(instance, step, forms)
             if found is None:
                 return None
             chosen.append(found)
@@ -37,41 +48,80 @@ def decisions_of(instance: Instance, plan: PlanData) -> Decisions | None:
             if layout is None or layout not in choice.spills:
                 return None
             spilled.setdefault(form.tensor, []).append(layout)
-        elif _VISIT in form.name.removeprefix(f"{form.tensor}@"):
+        elif _visits(form):
             visiting.append((form.tensor, form.layout, form.name.rsplit(_VISIT, 1)[1]))
         else:
             move = _move(choice, step, form, forms)
             if move is None:
                 return None
             moved.setdefault(form.tensor, []).append(move)
-    kept = _kept(plan)
+    kept, passed = _held(instance, plan, spilled)
     return Decisions(
         chosen=tuple(sorted(chosen)),
         moved={t: tuple(sorted(js)) for t, js in sorted(moved.items())},
         kept=kept,
-        passed={},
+        passed=passed,
         spilled={t: tuple(xs) for t, xs in sorted(spilled.items())},
         visiting=tuple(visiting),
     )
 
 
-def _candidate(instance: Instance, step: Step) -> int | None:
-    layouts = {u.slot: u.form for u in step.reads}
+def _same_nest(program: Program, plan: PlanData) -> bool:
+    """Whether the plan has the program's cuts and loops, of those for pieces of inputs some."""
+    named = [k.name for k in plan.loops]
+    loops = tuple(k for k in program.loops.values() if k.digits or k.name in named)
+    if plan.loops != loops or not _has(program, plan.cuts):
+        return False
+    whole = refine(program.graph, plan.cuts)
+    return all(program.tensors.get(name) == tensor for name, tensor in whole.tensors.items())
+
+
+def _has(program: Program, cuts: Sequence[Cut]) -> bool:
+    """Whether every cut lies between two factors of the program."""
+    for cut in cuts:
+        tensor = program.tensors.get(cut.tensor)
+        if tensor is None or not 0 <= cut.dim < len(tensor.shape):
+            return False
+        inside = math.prod(tensor.shape[cut.dim + 1 :]) * cut.inner
+        sizes = [f.size for f in tensor.factors]
+        if inside not in [math.prod(sizes[k:]) for k in range(1, len(sizes))]:
+            return False
+    return True
+
+
+def _candidate(instance: Instance, step: Step, forms: Forms) -> int | None:
+    """The candidate that the step executes, reading and writing forms that it may use."""
+    used = {u.slot: forms[u.form].layout for u in (*step.reads, *step.writes)}
     for i, c in enumerate(instance.candidates):
-        if c.ops[-1] != step.name or c.spec != step.spec:
+        if (c.ops[-1], c.path) != (step.name, step.path) or c.spec != step.spec:
             continue
-        names = {n.slot: f"{n.tensor}@{n.layout or 'hbm'}" for n in c.needs}
-        if all(_home(layouts[s]) == n for s, n in names.items()):
-            return i
+        if all(used[n.slot] in _served(instance, n.tensor, n.layout, step.name) for n in c.needs):
+            made = ((used[m.slot], _made(instance, m.tensor, m.layout)) for m in c.makes)
+            if all(layout in places for layout, places in made):
+                return i
     return None
 
 
-def _home(form: str) -> str:
-    """The form's name as a candidate would call it: visits and spills are forms like others."""
-    return form.split(_VISIT, maxsplit=1)[0].replace("@spill", "@hbm")
+Places = Sequence[Layout | None]
 
 
-def _move(choice: Choice, step: Step, form: Form, forms: dict[str, Form]) -> int | None:
+def _served(instance: Instance, tensor: str, layout: Layout | None, op: str) -> Places:
+    """The forms in which the op may read what it needs in a layout; None is HBM."""
+    choice = instance.choices[tensor]
+    return (None,) if layout is None else choice.served.get((layout, op), ())
+
+
+def _made(instance: Instance, tensor: str, layout: Layout | None) -> Places:
+    """The forms to which a result in a layout may be written."""
+    return (None,) if layout is None else instance.choices[tensor].made.get(layout, ())
+
+
+def _visits(form: Form) -> bool:
+    """Whether the form is the short-lived copy of one op."""
+    return _VISIT in form.name.removeprefix(f"{form.tensor}@")
+
+
+def _move(choice: Choice, step: Step, form: Form, forms: Forms) -> int | None:
     source = forms[step.reads[0].form].layout if step.reads else None
     for j, move in enumerate(choice.moves):
         if (move.source, move.target, move.spec) == (source, form.layout, step.spec):
@@ -79,17 +129,29 @@ def _move(choice: Choice, step: Step, form: Form, forms: dict[str, Form]) -> int
     return None
 
 
-def _kept(plan: PlanData) -> dict[str, tuple[Layout, ...]]:
+def _held(
+    instance: Instance, plan: PlanData, spilled: Mapping[str, Sequence[Layout]]
+) -> tuple[dict[str, tuple[Layout, ...]], dict[str, tuple[Layout, ...]]]:
+    """Forms that last for ops that read them, and those that only one move leaves.
+
+    A form that nothing but its spill reads is neither.
+    """
+    ops = {u.form for s in plan.steps if s.name in instance.positions for u in s.reads}
+    moves = [u.form for s in plan.steps if s.name not in instance.positions for u in s.reads]
     kept: dict[str, list[Layout]] = {}
-    scratch = {
-        w.access.tensor
-        for s in plan.steps
-        if isinstance(s.spec, Elementwise)
-        for w in s.spec.cover.writes
-        if w.access.tensor in s.spec.cover.internal
-    }
+    passed: dict[str, list[Layout]] = {}
     for form in plan.forms:
-        visit = _VISIT in form.name.removeprefix(f"{form.tensor}@")
-        if form.layout is not None and not visit and form.tensor not in scratch:
+        if form.layout is None or _visits(form):
+            continue
+        spills = form.layout in spilled.get(form.tensor, ())
+        left = moves.count(form.name) - spills
+        if form.name in ops or left > 1 or not (left or spills):
             kept.setdefault(form.tensor, []).append(form.layout)
-    return {t: tuple(xs) for t, xs in sorted(kept.items())}
+        elif left == 1:
+            held = kept if spills else passed
+            held.setdefault(form.tensor, []).append(form.layout)
+    return _frozen(kept), _frozen(passed)
+
+
+def _frozen(found: Mapping[str, Sequence[Layout]]) -> dict[str, tuple[Layout, ...]]:
+    return {t: tuple(xs) for t, xs in sorted(found.items())}

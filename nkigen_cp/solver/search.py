@@ -12,7 +12,7 @@ from ortools.sat.python import cp_model
 
 from nkigen_cp.errors import PlanError
 from nkigen_cp.solver.decisions import Decisions, busy_of
-from nkigen_cp.solver.families import cover, engines, layouts, memory
+from nkigen_cp.solver.families import cover, engines, layouts, memory, reuse
 from nkigen_cp.solver.families.engines import SERIAL_SHARE
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.variables import Variables, create_variables
@@ -112,7 +112,7 @@ def build_model(instance: Instance) -> tuple[cp_model.CpModel, Variables]:
     """The whole model: one constraint family after the other, then the objective."""
     model = cp_model.CpModel()
     variables = create_variables(model, instance)
-    for family in (cover, layouts, memory):
+    for family in (cover, layouts, memory, reuse):
         family.add(model, instance, variables)
     model.minimize(engines.add(model, instance, variables))
     problem = model.validate()
@@ -190,6 +190,8 @@ def _hint(
             model.add_hint(v, j in hint.moved.get(t, ()))
     for (t, x), v in variables.spilled.items():
         model.add_hint(v, x in hint.spilled.get(t, ()))
+    for i, v in enumerate(variables.reused):
+        model.add_hint(v, i in hint.reused)
     for key, v in variables.visiting.items():
         model.add_hint(v, key in hint.visiting)
     busy = busy_of(instance, hint)
@@ -217,5 +219,6 @@ def _extract(solver: cp_model.CpSolver, instance: Instance, variables: Variables
             t: tuple(x for (n, x), v in variables.spilled.items() if n == t and true(v))
             for t in instance.choices
         },
+        reused=tuple(i for i, v in enumerate(variables.reused) if true(v)),
         visiting=tuple(k for k, v in variables.visiting.items() if true(v)),
     )

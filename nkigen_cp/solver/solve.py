@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import ortools  # pyright: ignore[reportMissingTypeStubs]
 
@@ -35,12 +36,15 @@ from nkigen_cp.solver.plan import (
 from nkigen_cp.solver.resume import decisions_of
 from nkigen_cp.solver.search import Outcome, Progress, ProgressFn, search
 from nkigen_cp.solver.structure import Structure, structured
-from nkigen_cp.solver.structure.grow import proposals
+from nkigen_cp.solver.structure.grow import proposal_of, proposals
+from nkigen_cp.solver.traffic import moved_bytes
 from nkigen_cp.targets.target import Target
 
-
-TRIES = {"fast": 4, "balanced": 8, "max": 16}
+TRIES = {"fast": 8, "balanced": 16, "max": 24}
 """Structures of loops tried until one fits, by effort."""
+
+OPS_AT_ONCE = 60
+"""Ops of all structures that are solved to be compared."""
 
 
 def canonical(graph: Graph, options: Options) -> Graph:
@@ -69,62 +73,80 @@ def solve_graph(
         Infeasible: nothing fits; the message names the tensors that are too large together.
     """
     core = canonical(graph, options)
-    found = proposals(core, target)[: TRIES[options.effort]]
-    structures = [p.structure for p in found] or [Structure()]
+    found = proposals(core, target)
+    request = _Request(graph, core, target, options, hint, on_progress)
+    if not found:
+        found = [proposal_of(core, target, Structure())]
     best: PlanData | None = None
-    for k, structure in enumerate(structures):
-        last = k == len(structures) - 1 and best is None
-        data = _solve_structure(graph, core, structure, target, options, hint, on_progress, last)
-        if data is not None and (best is None or data.objective_ns < best.objective_ns):
-            best = data
-        if best is not None:
+    for k, p in enumerate(found[: TRIES[options.effort]]):
+        if best is not None and k >= max(1, OPS_AT_ONCE // len(p.program.ops)):
             break
-    assert best is not None
+        data = request.solved(p.structure, required=False)
+        if data is not None and (best is None or request.cost_ns(data) < request.cost_ns(best)):
+            best = data
+    if best is None:
+        best = request.solved(found[0].structure, required=True)
+        assert best is not None
     return best
 
 
-def _solve_structure(
-    graph: Graph,
-    core: Graph,
-    structure: Structure,
-    target: Target,
-    options: Options,
-    hint: PlanData | None,
-    on_progress: ProgressFn | None,
-    last: bool,
-) -> PlanData | None:
-    """The best plan with these loops; None, or Infeasible for the last, if nothing fits."""
-    instance = build_instance(structured(core, structure), target)
-    first = greedy(instance)
-    told = None if hint is None else decisions_of(instance, hint)
-    starts = [d for d in (told, first) if d is not None and memory.fits(instance, d)]
-    start = min(starts, key=lambda d: _objective(instance, d), default=None)
-    if on_progress is not None and start is not None:
-        objective = _objective(instance, start) / SERIAL_SHARE
-        on_progress(Progress(objective_ns=objective, bound_ns=None, gap=None, wall_s=0.0))
-    outcome = search(
-        instance,
-        start,
-        effort=options.effort,
-        seed=options.seed,
-        workers=options.workers,
-        on_progress=on_progress,
-    )
-    found = [d for d in (outcome.decisions, start) if d is not None]
-    if not found and _fits(instance, first):
-        # The model takes lifetimes for longer than they are; the exact ones may still fit.
-        found = [first]
-    if not found:
-        if not last:
+@dataclass(frozen=True, slots=True)
+class _Request:
+    graph: Graph
+    core: Graph
+    target: Target
+    options: Options
+    hint: PlanData | None
+    on_progress: ProgressFn | None
+
+    def solved(self, structure: Structure, *, required: bool) -> PlanData | None:
+        """The best plan with these loops; None if nothing fits, or Infeasible if ``required``."""
+        try:
+            instance = build_instance(structured(self.core, structure), self.target)
+            first = greedy(instance)
+        except Infeasible:
+            if required:
+                raise
             return None
-        raise Infeasible(describe_overflow(instance, first))
-    decisions = min(found, key=lambda d: _objective(instance, d))
-    data = _plan(graph, instance, decisions, outcome, options)
-    used = {name: None for s in data.steps for name in s.path}
-    loops = tuple(k for n, k in instance.program.loops.items() if n in used)
-    data = replace(data, cuts=structure.cuts, loops=loops)
-    check_plan(instance.program, data, target)
-    return data
+        outcome = self._searched(instance, first)
+        found = [d for d in (outcome.decisions, first) if d is not None]
+        if outcome.decisions is None and not _fits(instance, first):
+            if required:
+                raise Infeasible(describe_overflow(instance, first))
+            return None
+        # Where the model finds nothing, it takes lifetimes for longer than they are.
+        decisions = found[0] if not memory.fits(instance, first) else _best(instance, found)
+        data = _plan(self.graph, instance, decisions, outcome, self.options)
+        used = {name: None for s in data.steps for name in s.path}
+        loops = tuple(k for n, k in instance.program.loops.items() if n in used)
+        data = replace(data, cuts=structure.cuts, loops=loops)
+        check_plan(instance.program, data, self.target)
+        return data
+
+    def cost_ns(self, plan: PlanData) -> float:
+        """For comparing structures: time, and the HBM bandwidth taken from the other cores."""
+        program = structured(self.core, Structure(cuts=plan.cuts, loops=plan.loops))
+        return plan.objective_ns + moved_bytes(program, plan) / self.target.hbm_bytes_per_ns
+
+    def _searched(self, instance: Instance, first: Decisions) -> Outcome:
+        told = None if self.hint is None else decisions_of(instance, self.hint)
+        starts = [d for d in (told, first) if d is not None and memory.fits(instance, d)]
+        start = _best(instance, starts) if starts else None
+        if self.on_progress is not None and start is not None:
+            objective = _objective(instance, start) / SERIAL_SHARE
+            self.on_progress(Progress(objective_ns=objective, bound_ns=None, gap=None, wall_s=0.0))
+        return search(
+            instance,
+            start,
+            effort=self.options.effort,
+            seed=self.options.seed,
+            workers=self.options.workers,
+            on_progress=self.on_progress,
+        )
+
+
+def _best(instance: Instance, found: Sequence[Decisions]) -> Decisions:
+    return min(found, key=lambda d: _objective(instance, d))
 
 
 def _objective(instance: Instance, decisions: Decisions) -> int:

@@ -16,7 +16,7 @@ from nkigen_cp.solver.homes import tile_of
 from nkigen_cp.solver.moves import identity_store
 from nkigen_cp.solver.plan import Reinterpret, Store
 from nkigen_cp.solver.plan.layout import Fixed, Layout, fixed_factors, geometry
-from nkigen_cp.solver.store_cost import Ends, dma_ns, store_busy_ns
+from nkigen_cp.solver.store_cost import Ends, dma_ns, store_busy_ns, store_loops
 from nkigen_cp.targets.target import Target
 
 
@@ -85,10 +85,15 @@ def store_candidates(context: Context, store: Store, known: Sequence[Layout]) ->
     if tensor.name in context.in_hbm:
         places.append(None)
     into = program.tensors[store.target.tensor]
-    return [_candidate(store, x, store_busy_ns(target, tensor, into, x, store)) for x in places]
+    return [_candidate(target, tensor, into, x, store) for x in places]
 
 
-def _candidate(store: Store, layout: Layout | None, busy_dma_ns: float) -> Candidate:
+def _candidate(
+    target: Target, tensor: FactorTensor, into: FactorTensor, layout: Layout | None, store: Store
+) -> Candidate:
+    if layout is not None:
+        store = replace(store, loops=store_loops(tensor, into, layout, store))
+    busy_dma_ns = store_busy_ns(target, tensor, into, layout, store)
     return Candidate(
         ops=(store.op,),
         spec=store,

@@ -23,7 +23,8 @@ class Variables:
     to its last use there. ``moved[t][j]``: move j of the tensor's choice is made.
     ``passed[t, x]``: t is in layout x just long enough to be moved into another one.
     ``spilled[t, x]``: t is stored to HBM from layout x. ``visiting[t, x, o]``: op o loads its own
-    short-lived copy. ``makespan`` bounds every engine's busy time from above.
+    short-lived copy. ``reused[i]``: reuse i takes place. ``makespan`` bounds every engine's
+    busy time from above.
     """
 
     chosen: tuple[cp_model.IntVar, ...]
@@ -32,6 +33,7 @@ class Variables:
     moved: Mapping[str, tuple[cp_model.IntVar, ...]]
     spilled: Mapping[FormKey, cp_model.IntVar]
     visiting: Mapping[tuple[str, Layout, str], cp_model.IntVar]
+    reused: tuple[cp_model.IntVar, ...]
     makespan: cp_model.IntVar
 
 
@@ -68,6 +70,9 @@ def create_variables(model: cp_model.CpModel, instance: Instance) -> Variables:
         moved=moved,
         spilled=spilled,
         visiting=visiting,
+        reused=tuple(
+            model.new_bool_var(f"reused[{r.operand},{r.result}]") for r in instance.reuses
+        ),
         makespan=model.new_int_var(0, upper_bound_ns(instance), "makespan"),
     )
 

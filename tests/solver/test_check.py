@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 
 import pytest
 
 import nkigen_cp as cp
 from nkigen_cp.solver.check import RULES, check_plan
-from tests.solver.corruption import CORRUPTIONS, Corruption
+from nkigen_cp.solver.structure import Structure
+from tests.solver.corruption import CORRUPTIONS, SMALL_SBUF, Corruption
+from tests.solver.nest_corruption import NEST_CORRUPTIONS
+from tests.solver.nests import nested_plan
 from tests.solver.programs import LARGER, TINY
 
 PlanOf = Callable[[str], cp.Plan]
+
+
+@cache
+def _streamed() -> cp.Plan:
+    """Without loops around it the contraction itself streams its weights."""
+    small = replace(cp.TRN2, sbuf_partition_bytes=SMALL_SBUF)
+    return nested_plan(LARGER["streamed"].graph(), Structure(), target=small)
+
+
+@pytest.fixture(name="plan_of", scope="session")
+def _plan_of(plan_of: PlanOf) -> PlanOf:
+    return lambda name: _streamed() if name == "streamed" else plan_of(name)
 
 
 @pytest.mark.parametrize("name", [*TINY, *LARGER])
@@ -30,7 +47,7 @@ def test_rejects(plan_of: PlanOf, corruption: Corruption) -> None:
 
 
 def test_every_rule_is_tried() -> None:
-    assert sorted({c.rule for c in CORRUPTIONS}) == sorted(RULES)
+    assert sorted({c.rule for c in (*CORRUPTIONS, *NEST_CORRUPTIONS)}) == sorted(RULES)
 
 
 def test_a_stream_is_really_there(plan_of: PlanOf) -> None:

@@ -19,8 +19,9 @@ def bind(program: Program, loops: Sequence[Loop]) -> Program:
     access names the loop instead.
 
     Raises:
-        PlanError: a loop counts other positions than its ops have; or a loop would have to run before and after some other op, or an op would read
-            positions that its own loop has not written yet.
+        PlanError: a loop counts other positions than its ops have; or it would have to run before
+            and after some other op; or an op would read positions that its own loop has not
+            written yet.
     """
     if not loops:
         return program

@@ -44,28 +44,14 @@ def reductions(facts: Facts) -> Iterator[str]:
         for name in ops_of(step):
             op = facts.program.ops[name]
             partial = [k for k in op.path if k not in op.output.loops]
-            if not partial:
-                continue
-            where = f"step {step.name!r}: op {name!r}"
-            after = _accumulator(facts, step, op)
-            if after is None:
+            if partial and not _adds_up(facts, step, op):
+                where = f"step {step.name!r}: op {name!r}"
                 yield f"{where} has partial results in loop {partial[0]!r}, which nothing adds up"
-            elif after.layout is not None and set(partial) & set(after.layout.home):
-                yield f"{where} starts again in every iteration of {after.layout.home}"
 
 
-def _accumulator(facts: Facts, step: Step, op: FactorOp) -> Form | None:
-    """The form in which the step puts the op's result over its value before the iteration."""
+def _adds_up(facts: Facts, step: Step, op: FactorOp) -> bool:
+    """Whether the step puts the op's result over the value that it had before the iteration."""
+    sources = [a.tensor for a in op.accesses]
+    read = [u.form for u in step.reads if facts.forms[u.form].tensor in sources]
     written = [facts.forms[u.form] for u in step.writes]
-    read = [facts.forms[u.form] for u in step.reads]
-    return next(
-        (
-            after
-            for after in written
-            for before in read
-            if after.tensor == op.output.tensor
-            and after.over == before.name
-            and before.tensor in [a.tensor for a in op.accesses]
-        ),
-        None,
-    )
+    return any(f.tensor == op.output.tensor and f.over in read for f in written)

@@ -15,8 +15,8 @@ from nkigen_cp.targets.target import Target
 EVICTORS = ("vector", "scalar")
 """Engines that may read PSUM and write SBUF."""
 
-COPIES = 2
-"""PSUM tiles are double-buffered."""
+COPIES = 4
+"""PSUM tiles of one step take turns in half of the banks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

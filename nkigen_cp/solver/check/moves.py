@@ -64,8 +64,9 @@ def _transpose(facts: Facts, step: Step) -> Iterator[str]:
     if a is None or b is None or not a.partition or not b.partition:
         yield "does not lie between two partition layouts"
         return
-    if set(a.partition) & {*b.partition, *(f.factor for f in b.fixed)}:
-        yield f"does not find the partitions of {a} in the free dims of {b}"
+    fixed = {f.factor for f in (*a.fixed, *b.fixed)}
+    if set(a.partition) & {*b.partition, *fixed} or set(b.partition) & fixed:
+        yield f"does not find the partitions of {a} and {b} in each other's free dims"
         return
     tensor = facts.tensor(spec.tensor)
     if spec.engine not in EVICTORS:
@@ -78,7 +79,7 @@ def _transpose(facts: Facts, step: Step) -> Iterator[str]:
 def _transposed_items(facts: Facts, spec: Transpose, a: Layout, b: Layout) -> Iterator[str]:
     """Blocks that share a bank: of a factor on neither side, or whole chunks of the new one."""
     tensor = facts.tensor(spec.tensor)
-    apart = (*a.partition, *(f.factor for f in b.fixed))
+    apart = (*a.partition, *(f.factor for f in (*a.fixed, *b.fixed)))
     columns = shape_of(tensor, a).partitions
     if len(spec.items) > 1:
         yield "puts more than one digit of blocks into a bank"

@@ -105,12 +105,13 @@ def paths(facts: Facts) -> Iterator[str]:
 
 
 def _wanted(facts: Facts, step: Step) -> list[tuple[str, ...]]:
-    """The paths that a step's ops, its store, or the home of what it moves demand."""
+    """The paths that a step's ops or store demand; for a move, the deeper home of its forms."""
     if isinstance(step.spec, Store):
         return [step.spec.path]
     if is_move(step):
-        layout = facts.forms[step.writes[0].form].layout
-        return [layout.home if layout is not None else ()]
+        layouts = (facts.forms[u.form].layout for u in (*step.writes, *step.reads))
+        homes = [x.home for x in layouts if x is not None]
+        return [max(homes, key=len, default=())]
     return [facts.program.ops[name].path for name in ops_of(step)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from nkigen_cp.ir.factor.program import Access
 from nkigen_cp.solver.check.facts import Facts
-from nkigen_cp.solver.check.uses import accesses_of, ops_of
+from nkigen_cp.solver.check.uses import accesses_of, is_move, ops_of
 from nkigen_cp.solver.plan import Contract, Elementwise, Form, Reinterpret, Step, Store
 
 
@@ -38,6 +38,7 @@ def _whole(facts: Facts, form: Form, steps: list[Step]) -> Iterator[str]:
     if not computing:
         if len(steps) > 1:
             yield f"form {form.name!r} is written by {len(steps)} moves"
+        yield from _piecewise(facts, form, steps[0])
         return
     wanted = [o.name for o in facts.producers[form.tensor]]
     made = [
@@ -45,6 +46,23 @@ def _whole(facts: Facts, form: Form, steps: list[Step]) -> Iterator[str]:
     ]
     if len(computing) < len(steps) or sorted(made) != sorted(wanted):
         yield f"form {form.name!r} is written by {made}, its producers are {wanted}"
+
+
+def _piecewise(facts: Facts, form: Form, move: Step) -> Iterator[str]:
+    """A move inside loops around which the form lives writes every position of it in some turn."""
+    made = accesses_of(facts, move).get(move.writes[0].slot)
+    home = form.layout.home if form.layout is not None else ()
+    turns = [k for k in move.path if k not in home]
+    if made is None or not is_move(move):
+        return
+    where = f"form {form.name!r} is written by {move.name!r}"
+    for factor, i in zip(facts.held(form.name).factors, made.index, strict=True):
+        whole = (i.offset, i.step) == (0, 1) and i.loop and facts.trips([i.loop]) == factor.size
+        if i.loop in turns and not whole:
+            yield f"{where} at {i} of the {factor.size} positions of {factor.name}"
+    again = [k for k in turns if k not in made.loops]
+    if again:
+        yield f"{where} again in every iteration of {again[0]!r}"
 
 
 def read_after_written(facts: Facts) -> Iterator[str]:

@@ -144,7 +144,8 @@ def _transpose(facts: Facts, step: Step) -> Priced:
     assert a is not None
     assert b is not None
     size = {f.name: f.size for f in tensor.factors}
-    others = math.prod(n for f, n in shape_of(tensor, b).free.items() if f not in a.partition)
+    apart = (*a.partition, *b.partition, *(f.factor for f in (*a.fixed, *b.fixed)))
+    others = math.prod(n for f, n in size.items() if f not in apart)
     shared = spec.items[0] if spec.items else None
     by_chunk = shared is not None and shared.digit == b.partition[0]
     for (ra, ta), (rb, tb) in itertools.product(
@@ -164,8 +165,8 @@ def _transpose(facts: Facts, step: Step) -> Priced:
             share = shared.block if not by_chunk else max(1, shared.block // b.block)
             share = 1 if by_chunk and rb < b.block else share
         wide = tile(Memory.PSUM, tensor.dtype, columns, rows * share)
-        apart = shape_of(tensor, b).strides[a.partition[-1]]
-        out = replace(wide, memory=Memory.SBUF, innermost_stride=apart)
+        stride = shape_of(tensor, b).strides[a.partition[-1]]
+        out = replace(wide, memory=Memory.SBUF, innermost_stride=stride)
         copy = busy_ns(facts.target, "tensor_copy", spec.engine, {"dst": out, "src": wide})
         yield spec.engine, count / share * copy
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from nkigen_cp.ir.tensor.graph import Operand
 from nkigen_cp.solver.check.contractions import sides
 from nkigen_cp.solver.check.facts import Facts
 from nkigen_cp.solver.check.geometry import blocks, demanded, shape_of
-from nkigen_cp.solver.plan import CHUNK, Contract, Layout, Reinterpret, Step, Store
+from nkigen_cp.solver.plan import CHUNK, Contract, Layout, Load, Reinterpret, Step, Store, Tiled
 from nkigen_cp.targets.target import Target
 
 Priced = Iterator[tuple[str, float]]
@@ -32,10 +33,32 @@ def tile(memory: Memory, dtype: DType, partitions: int, free: int) -> OperandSha
 
 
 def load(facts: Facts, step: Step) -> Priced:
-    """A whole tensor into its form."""
-    form = facts.forms[step.writes[0].form]
+    """A whole tensor into its form, piece by piece."""
+    spec, form = step.spec, facts.forms[step.writes[0].form]
+    assert isinstance(spec, Load)
     assert form.layout is not None
-    yield "dma", loaded_ns(facts.target, facts.tensor(form.tensor), form.layout, {})
+    tensor = facts.tensor(form.tensor)
+    shape = shape_of(tensor, form.layout)
+    sizes = {**shape.free, CHUNK: 1 if shape.rest else shape.chunks}
+    for window, times in _pieces(spec.loops, sizes):
+        yield "dma", times * loaded_ns(facts.target, tensor, form.layout, window)
+
+
+def _pieces(
+    loops: Sequence[Tiled], sizes: Mapping[str, int]
+) -> Iterator[tuple[Mapping[str, int], float]]:
+    """(extents of the looped digits, times) of the DMAs that loops over blocks make.
+
+    Loops that name something else, or one thing twice, cannot be carried out: they take forever.
+    """
+    digits = [t.digit for t in loops]
+    if len(set(digits)) < len(digits) or not all(
+        1 <= t.block <= sizes.get(t.digit, 0) for t in loops
+    ):
+        yield {}, math.inf
+        return
+    for spans in itertools.product(*(blocks(sizes[t.digit], t.block) for t in loops)):
+        yield dict(zip(digits, (e for e, _ in spans), strict=True)), math.prod(n for _, n in spans)
 
 
 def streamed(facts: Facts, op: FactorOp, spec: Contract) -> Priced:
@@ -54,7 +77,7 @@ def streamed(facts: Facts, op: FactorOp, spec: Contract) -> Priced:
 
 
 def store(facts: Facts, step: Step) -> Priced:
-    """A form, or a window of one, or an HBM tensor, into HBM."""
+    """A form, or a window of one, piece by piece; or an HBM tensor, into HBM."""
     spec, form = step.spec, facts.forms[step.reads[0].form]
     assert isinstance(spec, Store)
     tensor, into = facts.tensor(form.tensor), facts.tensor(spec.target.tensor)
@@ -64,7 +87,8 @@ def store(facts: Facts, step: Step) -> Priced:
         order = [(d, spec.digits[d]) for d in spec.target.digits]
         row = _rows(order, hbm, _digit_steps(spec.source, _whole_steps(tensor)))
         elements = math.prod(spec.digits.values())
-        yield "dma", _moved_ns(facts.target, dst, (Memory.HBM, tensor.dtype), (1, elements), row)
+        one = _moved_ns(facts.target, dst, (Memory.HBM, tensor.dtype), (1, elements), row)
+        yield "dma", math.inf if spec.loops else one
         return
     src = (Memory.SBUF, tensor.dtype)
     shape = shape_of(tensor, form.layout)
@@ -76,11 +100,13 @@ def store(facts: Facts, step: Step) -> Priced:
     if apart and (outer := apart[0]) is not None:
         hbm[CHUNK], chip[CHUNK] = hbm[outer] * form.layout.block, shape.chunk_stride
     for rows, chunks, times in _partition_pieces(tensor, form.layout, spec):
-        order = [(d, spec.digits[d]) for d in again]
-        order += [(CHUNK, chunks), *((d, spec.digits[d]) for d in held)]
-        extent = (rows, math.prod(n for _, n in order))
-        one = _moved_ns(facts.target, dst, src, extent, _rows(order, hbm, chip))
-        yield "dma", times * one
+        sizes = {d: spec.digits[d] for d in again} | {CHUNK: chunks}
+        sizes |= {d: spec.digits[d] for d in held}
+        for window, pieces in _pieces(spec.loops, sizes):
+            order = [*{**sizes, **window}.items()]
+            extent = (rows, math.prod(n for _, n in order))
+            one = _moved_ns(facts.target, dst, src, extent, _rows(order, hbm, chip))
+            yield "dma", times * pieces * one
 
 
 def _whole_steps(tensor: FactorTensor) -> list[int]:
@@ -189,13 +215,13 @@ def _contiguous(sizes: Sequence[int], strides: Sequence[int]) -> int:
 def loaded_ns(
     target: Target, tensor: FactorTensor, layout: Layout, window: Mapping[str, int]
 ) -> float:
-    """DMAs that load a tensor, or a window (free factor -> extent) of it.
+    """DMAs that load a tensor, or a window (free factor or CHUNK -> extent) of it.
 
     All full chunks come in one where there is no partial chunk, else in one each. Rows are found
     from the addresses on both sides: HBM is row-major, the window lies densely in each partition.
     """
     shape = shape_of(tensor, layout)
-    free = {**shape.free, **window}
+    free = {n: window.get(n, size) for n, size in shape.free.items()}
     hbm = dict(zip((f.name for f in tensor.factors), _whole_steps(tensor), strict=True))
     chip = dict(zip(free, _dense_steps([*free.values()]), strict=True))
     elements = math.prod(free.values())
@@ -209,6 +235,6 @@ def loaded_ns(
 
     full = shape.chunks - (shape.rest > 0)
     if not shape.rest:
-        return one(shape.partitions, full)
+        return one(shape.partitions, window.get(CHUNK, full))
     last = one(shape.rest * shape.inner, 1)
     return last + (full * one(shape.partitions, 1) if full else 0.0)

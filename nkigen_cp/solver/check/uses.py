@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
 from nkigen_cp.solver.check.facts import Facts
@@ -25,7 +25,7 @@ def is_move(step: Step) -> bool:
 
 
 def accesses_of(facts: Facts, step: Step) -> dict[str, Access]:
-    """The positions that a step takes per slot; moves take all that their target holds."""
+    """The positions that a step takes per slot; moves take all that both of their forms hold."""
     spec = step.spec
     if isinstance(spec, Reinterpret):
         return {}
@@ -39,14 +39,14 @@ def accesses_of(facts: Facts, step: Step) -> dict[str, Access]:
         cover = spec.epilogue.cover
         found = {s.name: s.access for s in (*cover.reads, *cover.writes)}
         return {**found, "stationary": first, "moving": second}
-    form = facts.forms[step.writes[0].form]
-    own = _all_of(facts.tensor(form.tensor), form.layout or Layout())
+    layouts = (facts.forms[u.form].layout for u in (*step.reads, *step.writes))
+    own = _all_of(facts.held(step.writes[0].form), [x for x in layouts if x is not None])
     return {"src": own, "dst": own}
 
 
-def _all_of(tensor: FactorTensor, layout: Layout) -> Access:
-    """Every factor by a digit of its own, fixed ones where their loops are."""
-    fixed = {f.factor: f for f in layout.fixed}
+def _all_of(tensor: FactorTensor, layouts: Sequence[Layout]) -> Access:
+    """Every factor by a digit of its own, those that a layout fixes where their loops are."""
+    fixed = {f.factor: f for layout in layouts for f in layout.fixed}
     index: list[FactorIndex] = []
     for factor in tensor.factors:
         at = fixed.get(factor.name)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ortools.sat.python import cp_model
 
-from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.choices import Choice
+from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.solver.variables import Variables
@@ -32,6 +32,11 @@ def fits(instance: Instance, decisions: Decisions) -> bool:
                 if choice.alive[x][0] <= k <= choice.settled[x]
             )
         load += sum(instance.choices[t].sizes[x] for t, x, root in decisions.visiting if root == op)
+        load -= sum(
+            r.size_bytes
+            for r in (instance.reuses[i] for i in decisions.reused)
+            if r.first <= k <= r.last
+        )
         if load > capacity:
             return False
     return True
@@ -44,10 +49,13 @@ def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> No
         terms: list[tuple[int, cp_model.IntVar]] = []
         for choice in instance.choices.values():
             terms += _alive(instance, variables, choice, k, op)
+        for reuse, literal in zip(instance.reuses, variables.reused, strict=True):
+            if reuse.first <= k <= reuse.last:
+                terms.append((-reuse.size_bytes, literal))
         for candidate, chosen in zip(instance.candidates, variables.chosen, strict=True):
             if candidate.ops[-1] == op and candidate.sbuf_bytes:
                 terms.append((candidate.sbuf_bytes, chosen))
-        if sum(size for size, _ in terms) > capacity:
+        if sum(size for size, _ in terms if size > 0) > capacity:
             model.add(sum(size * literal for size, literal in terms) <= capacity)
 
 

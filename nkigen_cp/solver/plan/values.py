@@ -107,16 +107,18 @@ class Contract:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """HBM -> SBUF."""
+    """HBM -> SBUF, one DMA per block of the ``loops``: free factors or CHUNK, outermost first."""
 
     tensor: str
+    loops: tuple[Tiled, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """SBUF or HBM -> HBM tensor ``target`` through index maps in shared digits.
 
-    One iteration of the loops ``path`` stores ``digits``.
+    One iteration of the loops ``path`` stores ``digits``, one DMA per block of ``loops``: free
+    digits of the source's form or its CHUNK, outermost first.
     """
 
     source: Access
@@ -124,6 +126,7 @@ class Store:
     digits: Mapping[str, int]
     op: str
     path: tuple[str, ...] = ()
+    loops: tuple[Tiled, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

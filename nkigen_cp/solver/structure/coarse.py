@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.ir.factor.program import FactorTensor, Program
@@ -57,7 +57,7 @@ class Coarse:
     def total_ns(self) -> float:
         """For comparing structures only: overlap of the two, and what every iteration costs."""
         long, short = max(self.dma_ns, self.engine_ns), min(self.dma_ns, self.engine_ns)
-        return long + short / 8 + self.waiting_ns / 4 + ITERATION_NS * self.iterations
+        return long + short / 4 + self.waiting_ns / 4 + ITERATION_NS * self.iterations
 
 
 USED_SHARE = 0.9
@@ -168,14 +168,21 @@ class _Tensor:
         form = self.homes.form(Layout(), home)
         tensor = self.program.tensors[self.name]
         size = _partition_bytes(self.program, tensor, form, self.target)
-        return Stay(
-            first=first, last=last, size_bytes=size * copies_of(self.program, home)
-        )
+        return Stay(first=first, last=last, size_bytes=size * copies_of(self.program, home))
 
-    def tile_bytes(self, home: Path) -> int:
+    def loaded_bytes(self, home: Path) -> int:
+        """HBM bytes of all tiles; those in short rows count for the time they take."""
         tensor = self.program.tensors[self.name]
         fixed = self.homes.form(Layout(), home).fixed_names
-        return tensor.size_bytes // math.prod(tensor.factor(f).size for f in fixed)
+        row = tensor.dtype.size_bytes
+        for factor in reversed(tensor.factors):
+            if factor.name in fixed:
+                break
+            row *= factor.size
+        tile = tensor.size_bytes // math.prod(tensor.factor(f).size for f in fixed)
+        dma = self.target.dma
+        slow = max(1.0, dma.min_descriptor_ns * dma.bytes_per_ns_per_engine / row)
+        return int(tile * slow) * self.program.trips(home)
 
 
 def _residencies(t: _Tensor) -> list[Residency]:
@@ -188,7 +195,7 @@ def _residencies(t: _Tensor) -> list[Residency]:
         if t.name in program.constants:
             return [Residency(stays=(t.stay((), readers),), moved_bytes=0)] if readers else []
         return _loads(t, readers, path)
-    made = [Residency(stays=(t.stay(t.homes.made[0], [*writers, *readers]),), moved_bytes=0)]
+    made = [Residency(stays=(_reusing(t, writers, readers),), moved_bytes=0)]
     results = [program.ops[w].result_path for w in writers]
     near = [r for r in readers if common_path(*results, path[r])]
     far = [r for r in readers if r not in near]
@@ -201,6 +208,24 @@ def _residencies(t: _Tensor) -> list[Residency]:
                 Residency(stays=(own, *loads.stays), moved_bytes=stored + loads.moved_bytes)
             )
     return made
+
+
+def _reusing(t: _Tensor, writers: list[str], readers: list[str]) -> Stay:
+    """The stay of a result; while it is written it may be where a dying operand is."""
+    stay = t.stay(t.homes.made[0], [*writers, *readers])
+    op = t.program.ops[writers[0]]
+    elementwise = len(writers) == 1 and OPS[op.kind].family is Family.ELEMENTWISE
+    for access in op.accesses if elementwise else ():
+        last = max(t.positions[r.name] for r in t.program.consumers(access.tensor))
+        one, other = (t.program.tensors[n] for n in (t.name, access.tensor))
+        alike = [f.size for f in one.factors] == [f.size for f in other.factors]
+        if (
+            alike
+            and last == t.positions[op.name]
+            and one.dtype.size_bytes == other.dtype.size_bytes
+        ):
+            return replace(stay, first=stay.first + 1)
+    return stay
 
 
 def _loads(t: _Tensor, readers: Sequence[str], path: Mapping[str, Path]) -> list[Residency]:
@@ -217,16 +242,14 @@ def _loads(t: _Tensor, readers: Sequence[str], path: Mapping[str, Path]) -> list
         for group in groups.values():
             shared = common_path(*(path[r] for r in group))[:k]
             stays.append(t.stay(shared, group))
-            loaded = t.tile_bytes(shared) * t.program.trips(shared)
+            loaded = t.loaded_bytes(shared)
             moved += loaded
             waiting += loaded if shared and copies_of(t.program, shared) == 1 else 0
         found.append(Residency(stays=tuple(stays), moved_bytes=moved, waiting_bytes=waiting))
     return sorted(found, key=lambda r: r.moved_bytes)
 
 
-def _partition_bytes(
-    program: Program, tensor: FactorTensor, form: Layout, target: Target
-) -> int:
+def _partition_bytes(program: Program, tensor: FactorTensor, form: Layout, target: Target) -> int:
     """Bytes per partition if a run of factors fills the partitions as well as it can."""
     sizes = [f.size for f in tensor.factors if f.name not in form.fixed_names]
     best = 1
@@ -253,22 +276,6 @@ def _repeated(program: Program, tensor: str) -> bool:
         for access in op.accesses:
             if access.tensor == tensor and outer and outer[0] not in access.digits:
                 return True
-    return False
-
-
-def _turned(program: Program, tensor: FactorTensor) -> bool:
-    """Whether an input is contracted along its innermost factor: it is held a second time, turned.
-
-    DMA rows run along that factor, a contraction needs it on the partitions.
-    """
-    if program.producers(tensor.name) or not tensor.factors:
-        return False
-    for op in program.consumers(tensor.name):
-        for access in op.accesses:
-            if access.tensor == tensor.name and access.index:
-                last = access.index[-1].digit
-                if any(d.name == last and d.reduced for d in op.digits):
-                    return True
     return False
 
 

@@ -42,6 +42,12 @@ DEEPEST = 3
 BLOCKS = (128, 512, 1024, 2048)
 """Positions per iteration of a long axis: the largest divisors up to these, in 128s."""
 
+PIECE = 4096
+"""Elements of a row that are worth an instruction and a DMA of their own."""
+
+MOST_PROPOSALS = 24
+"""Structures handed on."""
+
 WHOLE_UP_TO = 64
 """An axis of at most this many positions (heads, groups) is looped one position at a time."""
 
@@ -121,7 +127,38 @@ def proposals(graph: Graph, target: Target) -> list[Proposal]:
                     grown.append(found)
         beam = _best(grown)
     fitting += [p for p in beam if not p.coarse.crowded]
-    return sorted(fitting, key=lambda p: p.coarse.total_ns)
+    best = sorted(fitting, key=lambda p: p.coarse.total_ns)[:MOST_PROPOSALS]
+    return [_in_pieces(job, p) for p in best]
+
+
+def proposal_of(graph: Graph, target: Target, structure: Structure) -> Proposal:
+    """One structure and how it looks."""
+    found = _proposal(_Search(graph, target), structure)
+    assert found is not None
+    return found
+
+
+def _in_pieces(job: _Search, p: Proposal) -> Proposal:
+    """The same loops over tensors whose long rows can be moved and computed in pieces."""
+    cuts = list(p.structure.cuts)
+    around = dict.fromkeys(
+        a.tensor for o in p.program.ops.values() if o.path for a in (o.output, *o.accesses)
+    )
+    for name in around:
+        tensor = p.program.tensors[name]
+        last = tensor.factors[-1:]
+        if name in job.graph.tensors and last and last[0].size >= 2 * PIECE:
+            dim, _ = _dim_of(tensor, len(tensor.factors) - 1)
+            cut = job.cut(name, dim, PIECE)
+            if last[0].size % PIECE == 0 and cut not in cuts:
+                cuts.append(cut)
+    if len(cuts) == len(p.structure.cuts):
+        return p
+    structure = replace(p.structure, cuts=tuple(cuts))
+    try:
+        return replace(p, structure=structure, program=job.program(structure))
+    except PlanError:
+        return p
 
 
 def _opaque(program: Program) -> int:
@@ -224,7 +261,8 @@ def _dim_of(tensor: FactorTensor, place: int) -> tuple[int, int]:
     """The dim a factor belongs to, and the positions of that dim below one step of it."""
     at = 0
     for dim, size in enumerate(tensor.shape):
-        count, members = 1, []
+        count = 1
+        members: list[int] = []
         while count < size:
             members.append(at)
             count *= tensor.factors[at].size
@@ -234,7 +272,7 @@ def _dim_of(tensor: FactorTensor, place: int) -> tuple[int, int]:
     raise AssertionError("a factor belongs to a dim")
 
 
-def _with_loop(  # noqa: PLR0913, PLR0917
+def _with_loop(
     job: _Search, structure: Structure, cuts: list[Cut], tensor: str, factor: str, inner: int
 ) -> Structure | None:
     """Loops over the outer part of a factor, inside of those that its ops share."""
