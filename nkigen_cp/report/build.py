@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from nkigen_cp.ir.factor.program import FactorTensor, Program
@@ -11,9 +10,7 @@ from nkigen_cp.report.steps import step_line
 from nkigen_cp.report.wording import free_text, in_order, layout_text
 from nkigen_cp.solver.pack import peak_bytes
 from nkigen_cp.solver.plan import (
-    Contract,
     Form,
-    Load,
     PlanData,
     Reinterpret,
     Replicate,
@@ -21,6 +18,7 @@ from nkigen_cp.solver.plan import (
     Store,
     Transpose,
 )
+from nkigen_cp.solver.traffic import moved_bytes
 
 _CONVERTS: Mapping[type, str] = {
     Transpose: "transpose",
@@ -56,7 +54,7 @@ def _summary(program: Program, plan: PlanData, forms: Mapping[str, Form]) -> Sum
         gap=plan.gap,
         busy_ns=in_order(plan.busy_ns),
         limiting=max(in_order(plan.busy_ns), key=plan.busy_ns.__getitem__),
-        hbm_bytes=sum(_hbm_bytes(program, forms, s) for s in plan.steps),
+        hbm_bytes=moved_bytes(program, plan),
         hbm_bytes_min=sum(program.tensors[n].size_bytes for n in crossing),
         sbuf_peak_bytes=peak_bytes(plan.steps, plan.forms),
         options=plan.options,
@@ -65,29 +63,6 @@ def _summary(program: Program, plan: PlanData, forms: Mapping[str, Form]) -> Sum
 
 def _of(tensor: str, plan: PlanData) -> list[Form]:
     return [f for f in plan.forms if f.tensor == tensor]
-
-
-def _hbm_bytes(program: Program, forms: Mapping[str, Form], step: Step) -> int:
-    """Bytes a step moves to or from HBM; a copy inside HBM counts on both sides."""
-    spec = step.spec
-    match spec:
-        case Load():
-            return program.tensors[spec.tensor].size_bytes
-        case Store():
-            item = program.tensors[spec.source.tensor].dtype.size_bytes
-            sides = 1 if forms[step.reads[0].form].layout else 2
-            return sides * item * math.prod(spec.digits.values())
-        case Reinterpret():
-            op = program.graph.ops[spec.op]
-            tensor = program.tensors[op.outputs[0].tensor]
-            elements = math.prod(a.size for a in op.axes) if op.kind == "copy" else tensor.size
-            return 2 * elements * tensor.dtype.size_bytes
-        case Contract() if spec.stream is not None:
-            slot = spec.stream.slot
-            form = next(u.form for u in step.reads if u.slot == slot)
-            return program.tensors[forms[form].tensor].size_bytes
-        case _:
-            return 0
 
 
 def _part_text(program: Program, tensor: FactorTensor) -> str:

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.solver.candidates import Candidate, Move
-from nkigen_cp.solver.choices import path_of
+from nkigen_cp.solver.choices import path_of, spill_of
 from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.homes import Path, copies_of, spans_of
 from nkigen_cp.solver.instance import Instance
-from nkigen_cp.solver.moves import identity_store
 from nkigen_cp.solver.plan import Form, Step, Store, Use
 from nkigen_cp.solver.plan.layout import Layout
 
@@ -139,7 +138,7 @@ def _execute(a: _Assembly, op: str, candidate: Candidate) -> None:
     )
     for make in candidate.makes:
         form = _written(a, make.tensor, make.layout)
-        if form is not None and form in a.decisions.passed.get(make.tensor, ()):
+        if form is not None:
             _pass_on(a, make.tensor, form, candidate)
         if form is not None and form in a.decisions.spilled.get(make.tensor, ()):
             _spill(a, make.tensor, form, candidate)
@@ -184,20 +183,23 @@ def _held(a: _Assembly, tensor: str, layout: Layout, op: str) -> str:
 
 
 def _pass_on(a: _Assembly, tensor: str, form: Layout, candidate: Candidate) -> None:
-    """Move what is not kept as soon as it is complete."""
+    """Move what is not kept, or is kept for this iteration only, as soon as it is complete."""
     choice = a.instance.choices[tensor]
     if choice.producers[-1] not in candidate.ops or len(candidate.path) > len(form.home):
         return
+    passed = form in a.decisions.passed.get(tensor, ())
     for j in a.decisions.moved.get(tensor, ()):
-        if choice.moves[j].source == form and choice.moves[j].target.home == form.home:
-            _materialise(a, tensor, choice.moves[j].target)
+        move = choice.moves[j]
+        outlives = len(move.target.home) < len(form.home)
+        if move.source == form and (outlives or (passed and move.target.home == form.home)):
+            _materialise(a, tensor, move.target)
 
 
 def _spill(a: _Assembly, tensor: str, form: Layout, candidate: Candidate) -> None:
     if a.instance.choices[tensor].producers[-1] not in candidate.ops:
         return
     program = a.instance.program
-    spec = identity_store(program.tensors[tensor], f"spill.{tensor}", form.home, form.fixed)
+    spec = spill_of(program.tensors[tensor], form)
     step = Step(
         name=f"spill.{tensor}",
         group=0,

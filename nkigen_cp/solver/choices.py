@@ -25,9 +25,9 @@ from nkigen_cp.solver.moves import (
     replicate_moves,
     transpose_moves,
 )
-from nkigen_cp.solver.plan import Generate
-from nkigen_cp.solver.plan.layout import Layout, partition_bytes
-from nkigen_cp.solver.store_cost import store_busy_ns
+from nkigen_cp.solver.plan import Generate, Store
+from nkigen_cp.solver.plan.layout import Layout, geometry, partition_bytes
+from nkigen_cp.solver.store_cost import store_busy_ns, store_loops
 from nkigen_cp.solver.stores import natural_layouts
 
 Place = tuple[Layout | None, str]
@@ -90,11 +90,12 @@ class Around:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Forms:
-    """The forms of a tensor; ``first`` are those that others may be moved from."""
+    """The forms of a tensor; moves start at ``first``, ``native`` are those no move ends in."""
 
     made: Mapping[Layout, tuple[Layout, ...]]
     served: Mapping[Place, tuple[Layout, ...]]
     first: tuple[Layout, ...]
+    native: tuple[Layout, ...]
 
     @property
     def all(self) -> tuple[Layout, ...]:
@@ -155,12 +156,18 @@ def _with_rows(forms: tuple[Layout, ...]) -> list[Layout]:
 def _forms(around: Around, tensor: FactorTensor, uses: Uses) -> _Forms:
     homes = around.homes[tensor.name]
     loaded = tensor.name in around.context.in_hbm or tensor.name in around.generated
+    deepest = max(homes.made, key=len, default=())
     made = {
-        x: tuple(homes.form(x, h) for h in homes.made)
+        x: tuple(
+            f
+            for h in homes.made
+            if _reads_alike(tensor, f := homes.form(x, h), homes.form(x, deepest))
+        )
         for x in dict.fromkeys(x for x, _ in uses.makers if x is not None)
     }
     writers = [o.result_path for o in around.context.program.producers(tensor.name)]
     served: dict[Place, tuple[Layout, ...]] = {}
+    native: dict[Layout, None] = {}
     for x, root in uses.readers:
         if x is None:
             continue
@@ -172,8 +179,14 @@ def _forms(around: Around, tensor: FactorTensor, uses: Uses) -> _Forms:
             # Within a shared loop nothing goes through HBM and back.
             shared = common_path(*writers, path)
             own = [h for h in homes.made if inside(h, path)]
+            if shared:
+                # What one iteration writes is not yet whole: it is read as it was written.
+                own = [h for h in own if len(h) >= len(shared) or x in made]
+                native |= {homes.form(x, h): None for h in own if len(h) < len(shared)}
             reach = list(dict.fromkeys(own if shared else (*own, *reach)))
-        served[x, root] = tuple(homes.form(x, h) for h in reach)
+        served[x, root] = tuple(
+            f for h in reach if _reads_alike(tensor, f := homes.form(x, h), homes.form(x, path))
+        )
     first = [f for forms in made.values() for f in forms]
     if loaded or not made:
         places = {(f.home, f.fixed): None for forms in served.values() for f in forms}
@@ -183,7 +196,17 @@ def _forms(around: Around, tensor: FactorTensor, uses: Uses) -> _Forms:
                 if place is not None:
                     natural = natural_layouts(tile_of(tensor, place), around.context.target)
                     first = [x.at(place.home, place.fixed) for x in natural] + first
-    return _Forms(made=made, served=served, first=tuple(dict.fromkeys(first)))
+    return _Forms(made=made, served=served, first=tuple(dict.fromkeys(first)), native=tuple(native))
+
+
+def _reads_alike(tensor: FactorTensor, form: Layout, tile: Layout) -> bool:
+    """Whether a tile's window of a form has neighbouring elements where the tile itself has.
+
+    Else every element of the window would be a step of its own for engines and DMAs.
+    """
+    held = [f.name for f in geometry(tensor, tile).free]
+    free = [f.name for f in geometry(tensor, form).free]
+    return not held or free[-1] == held[-1]
 
 
 def _piece(around: Around, tensor: FactorTensor, whole: Layout) -> Layout | None:
@@ -199,12 +222,14 @@ def _moves(
     needed = dict.fromkeys(f for served in forms.served.values() for f in served)
     found: list[Move] = []
     for x in layouts:
+        if x in forms.native:
+            continue
         tile = tile_of(tensor, x)
         moves: list[Move] = []
         if tensor.name in around.generated:
             moves += generate_moves(context, tile, x, around.generated[tensor.name])
         else:
-            moves += load_moves(context, tile, x)
+            moves += load_moves(context, tensor, x)
             moves += replicate_moves(context, tile, x)
             for s in forms.first if x in needed else ():
                 if inside(s.home, x.home) and not set(s.partition) & set(x.fixed_names):
@@ -224,6 +249,12 @@ def _repeated(program: Program, move: Move) -> Move:
     """The move with the busy time of all iterations."""
     trips = program.trips(path_of(move))
     return replace(move, busy_ns={e: ns * trips for e, ns in move.busy_ns.items()})
+
+
+def at_once(move: Move) -> bool:
+    """Whether the source is needed at one moment only, not again in every iteration of a loop."""
+    source = move.source
+    return source is not None and source.home[: len(move.target.home)] == move.target.home
 
 
 def path_of(move: Move) -> Path:
@@ -248,11 +279,16 @@ def _spills(around: Around, tensor: FactorTensor, forms: _Forms) -> dict[Layout,
         for x in made:
             if x.replicas > 1:
                 continue
-            tile = tile_of(tensor, x)
-            store = identity_store(tile, "")
-            ns = store_busy_ns(around.context.target, tile, tile, x.shape, store)
+            store = spill_of(tensor, x)
+            ns = store_busy_ns(around.context.target, tensor, tensor, x, store)
             found[x] = round(ns) * program.trips(x.home)
     return found
+
+
+def spill_of(tensor: FactorTensor, form: Layout) -> Store:
+    """Storing what a form holds, once per iteration of its home."""
+    store = identity_store(tensor, f"spill.{tensor.name}", form.home, form.fixed)
+    return replace(store, loops=store_loops(tensor, tensor, form, store))
 
 
 def _alive(
@@ -260,7 +296,8 @@ def _alive(
 ) -> tuple[int, int]:
     """From the birth of the tensor to its last use, as far as the form's home reaches."""
     made = any(form in f for f in forms.made.values())
-    uses = [*writing, *reading] if made or not form.home else reading
+    deeper = any(len(f.home) > len(form.home) for fs in forms.made.values() for f in fs)
+    uses = [*writing, *reading] if made or deeper or not form.home else reading
     near = [k for k in uses if inside(form.home, around.spans.paths[k])]
     return around.spans.lifetime(near or uses, form.home)
 

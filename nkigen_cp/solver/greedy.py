@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.solver.candidates import Candidate, Need
-from nkigen_cp.solver.choices import Choice
+from nkigen_cp.solver.choices import Choice, at_once
 from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan.layout import Layout
@@ -81,9 +81,11 @@ def _passed(
     found: dict[str, tuple[Layout, ...]] = {}
     for tensor, forms in sorted(held.kept.items()):
         choice = instance.choices[tensor]
-        left = [choice.moves[j].source for j in held.moved.get(tensor, ())]
+        moves = [choice.moves[j] for j in held.moved.get(tensor, ())]
+        left = [m.source for m in moves]
         busy = (*read.get(tensor, ()), *held.spilled.get(tensor, ()))
-        passed = tuple(x for x in forms if x not in busy and left.count(x) == 1)
+        stay = [m.source for m in moves if not at_once(m)]
+        passed = tuple(x for x in forms if x not in (*busy, *stay) and left.count(x) == 1)
         if passed:
             found[tensor] = passed
     return found

@@ -57,7 +57,10 @@ def _fixed(tensor: FactorTensor, uses: Sequence[tuple[Path, Access]]) -> tuple[F
 
 
 def _made(program: Program, tensor: str, readers: Sequence[Path]) -> tuple[Path, ...]:
-    """The deepest home that all uses share; and the one that only the nearest readers share."""
+    """The deepest homes that all uses share, that the nearest readers do, and that producers do.
+
+    From the last the result is spilled as it is made.
+    """
     writers = [o.result_path for o in program.producers(tensor)]
     if not writers:
         return ()
@@ -65,7 +68,7 @@ def _made(program: Program, tensor: str, readers: Sequence[Path]) -> tuple[Path,
     if tensor in program.carried.values():
         return (shared,)
     nearest = max((common_path(*writers, r) for r in readers), key=len, default=shared)
-    return tuple(dict.fromkeys((shared, nearest)))
+    return tuple(dict.fromkeys((shared, nearest, common_path(*writers))))
 
 
 def prefixes(path: Path) -> Iterable[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from nkigen_cp.ir.factor.cuts import Cut
 from nkigen_cp.ir.factor.program import Program
@@ -28,42 +29,54 @@ def decisions_of(instance: Instance, plan: PlanData) -> Decisions | None:
     if not _same_nest(instance.program, plan):
         return None
     forms = {f.name: f for f in plan.forms}
-    chosen: list[int] = []
-    moved: dict[str, list[int]] = {}
-    spilled: dict[str, list[Layout]] = {}
-    visiting: list[tuple[str, Layout, str]] = []
-    for step in plan.steps:
+    reused = _reused(instance, plan, forms)
+    found = _Found()
+    if reused is None or not all(found.add(instance, step, forms) for step in plan.steps):
+        return None
+    kept, passed = _held(instance, plan, found.spilled)
+    return Decisions(
+        chosen=tuple(sorted(found.chosen)),
+        moved={t: tuple(sorted(js)) for t, js in sorted(found.moved.items())},
+        kept=kept,
+        passed=passed,
+        spilled=_frozen(found.spilled),
+        visiting=tuple(found.visiting),
+        reused=reused,
+    )
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the steps seen so far stand for."""
+
+    chosen: list[int] = field(default_factory=list[int])
+    moved: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    spilled: dict[str, list[Layout]] = field(default_factory=dict[str, list[Layout]])
+    visiting: list[tuple[str, Layout, str]] = field(default_factory=list[tuple[str, Layout, str]])
+
+    def add(self, instance: Instance, step: Step, forms: Forms) -> bool:
+        """Note one step more; False if the instance does not offer it."""
         if step.name in instance.positions:
-            found = _candidate(instance, step, forms)
-            if found is None:
-                return None
-            chosen.append(found)
-            continue
+            candidate = _candidate(instance, step, forms)
+            self.chosen += [] if candidate is None else [candidate]
+            return candidate is not None
         form = forms[step.writes[0].form]
         choice = instance.choices.get(form.tensor)
         if choice is None:
-            return None
+            return False
         if form.layout is None:
             layout = forms[step.reads[0].form].layout
             if layout is None or layout not in choice.spills:
-                return None
-            spilled.setdefault(form.tensor, []).append(layout)
+                return False
+            self.spilled.setdefault(form.tensor, []).append(layout)
         elif _visits(form):
-            visiting.append((form.tensor, form.layout, form.name.rsplit(_VISIT, 1)[1]))
+            self.visiting.append((form.tensor, form.layout, form.name.rsplit(_VISIT, 1)[1]))
         else:
             move = _move(choice, step, form, forms)
             if move is None:
-                return None
-            moved.setdefault(form.tensor, []).append(move)
-    kept, passed = _held(instance, plan, spilled)
-    return Decisions(
-        chosen=tuple(sorted(chosen)),
-        moved={t: tuple(sorted(js)) for t, js in sorted(moved.items())},
-        kept=kept,
-        passed=passed,
-        spilled={t: tuple(xs) for t, xs in sorted(spilled.items())},
-        visiting=tuple(visiting),
-    )
+                return False
+            self.moved.setdefault(form.tensor, []).append(move)
+        return True
 
 
 def _same_nest(program: Program, plan: PlanData) -> bool:
@@ -127,6 +140,26 @@ def _move(choice: Choice, step: Step, form: Form, forms: Forms) -> int | None:
         if (move.source, move.target, move.spec) == (source, form.layout, step.spec):
             return j
     return None
+
+
+def _reused(instance: Instance, plan: PlanData, forms: Forms) -> tuple[int, ...] | None:
+    """The reuses behind results that lie over operands; accumulators do so by themselves."""
+    known = {
+        (r.operand, r.operand_form, r.result, r.result_form): k
+        for k, r in enumerate(instance.reuses)
+    }
+    found: list[int] = []
+    for form in plan.forms:
+        before = forms.get(form.over) if form.over is not None else None
+        if before is None or instance.program.carried.get(before.tensor) == form.tensor:
+            continue
+        if before.layout is None or form.layout is None:
+            return None
+        place = known.get((before.tensor, before.layout, form.tensor, form.layout))
+        if place is None:
+            return None
+        found.append(place)
+    return tuple(sorted(found))
 
 
 def _held(

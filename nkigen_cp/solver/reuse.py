@@ -41,7 +41,7 @@ def reuses(
 ) -> tuple[Reuse, ...]:
     """Every reuse that some candidate allows.
 
-    Operand and result lie alike, in elements of equal size, and live in the same loops; the
+    Operand and result lie alike, in elements of one dtype, and live in the same loops; the
     candidate is the operand's last reader; element by element, it reads before it writes.
     """
     found: dict[tuple[str, Layout, str, Layout], list[int]] = {}
@@ -76,7 +76,7 @@ def _pairs(
             if need.layout is None or make.layout is None or any(s.column for s in slots):
                 continue
             a, b = choices[need.tensor], choices[make.tensor]
-            alike = a.tensor.dtype.size_bytes == b.tensor.dtype.size_bytes
+            alike = a.tensor.dtype.name == b.tensor.dtype.name
             last = max(positions[r] for r in a.consumers) == positions[root]
             if not (alike and last) or program.leaves(need.tensor):
                 continue

@@ -11,7 +11,6 @@ import ortools  # pyright: ignore[reportMissingTypeStubs]
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.rewrite import canonicalise
-from nkigen_cp.ir.rewrite.causal import skip_masked_blocks
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.solver.assemble import assemble
 from nkigen_cp.solver.check import check_plan
@@ -49,8 +48,11 @@ OPS_AT_ONCE = 60
 
 def canonical(graph: Graph, options: Options) -> Graph:
     """The core graph that is planned under these options."""
-    core = canonicalise(graph, matmul_precision=options.matmul_precision)
-    return skip_masked_blocks(core) if options.assume_masked else core
+    return canonicalise(
+        graph,
+        matmul_precision=options.matmul_precision,
+        assume_masked=options.assume_masked,
+    )
 
 
 def planned_program(graph: Graph, plan: PlanData) -> Program:

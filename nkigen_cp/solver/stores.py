@@ -66,8 +66,12 @@ def _result_loops(program: Program, tensor: str) -> tuple[tuple[str, ...], tuple
     path = common_path(*(o.result_path for o in writers))
     if not path:
         return (), ()
-    fixed = fixed_factors(program.tensors[tensor], writers[0].output)
-    return path, tuple(f for f in fixed if f.loop in path)
+    first, *others = (
+        [f for f in fixed_factors(program.tensors[tensor], w.output) if f.loop in path]
+        for w in writers
+    )
+    # Pieces at different places in one iteration are stored when all of them are there.
+    return (path, tuple(first)) if all(o == first for o in others) else ((), ())
 
 
 def store_candidates(context: Context, store: Store, known: Sequence[Layout]) -> list[Candidate]:

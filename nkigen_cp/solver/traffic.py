@@ -6,13 +6,16 @@ import math
 
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.solver.homes import tile_of
-from nkigen_cp.solver.plan import Contract, Form, Load, PlanData, Step, Store
+from nkigen_cp.solver.plan import Contract, Form, Load, PlanData, Reinterpret, Step, Store
 
 
 def moved_bytes(program: Program, plan: PlanData) -> int:
-    """Bytes of all loads, streams and stores, iterations included."""
+    """Bytes of all loads, streams and stores of all iterations; copies inside HBM count twice."""
     forms = {f.name: f for f in plan.forms}
-    return sum(_step_bytes(program, forms, s) * program.trips(s.path) for s in plan.steps)
+    trips = {k.name: k.trips for k in plan.loops}
+    return sum(
+        _step_bytes(program, forms, s) * math.prod(trips[k] for k in s.path) for s in plan.steps
+    )
 
 
 def _step_bytes(program: Program, forms: dict[str, Form], step: Step) -> int:
@@ -23,8 +26,14 @@ def _step_bytes(program: Program, forms: dict[str, Form], step: Step) -> int:
         tile = tile_of(program.tensors[spec.tensor], layout)
         return math.prod(f.size for f in tile.factors) * tile.dtype.size_bytes
     if isinstance(spec, Store):
-        size = program.tensors[spec.target.tensor].dtype.size_bytes
-        return math.prod(spec.digits.values()) * size
+        size = program.tensors[spec.source.tensor].dtype.size_bytes
+        sides = 1 if forms[step.reads[0].form].layout else 2
+        return sides * math.prod(spec.digits.values()) * size
+    if isinstance(spec, Reinterpret):
+        op = program.graph.ops[spec.op]
+        tensor = program.tensors[op.outputs[0].tensor]
+        elements = math.prod(a.size for a in op.axes) if op.kind == "copy" else tensor.size
+        return 2 * elements * tensor.dtype.size_bytes
     if isinstance(spec, Contract) and spec.stream is not None:
         use = next(u for u in step.reads if u.slot == spec.stream.slot)
         return program.tensors[forms[use.form].tensor].size_bytes

@@ -153,6 +153,8 @@ class Enumeration:
             plan=cast("Any", None),
             target=self.target,
             forms=held,
+            loops={},
+            whole=None,
             producers={},
             consumers={},
         )

@@ -156,6 +156,10 @@ def _whole(layout: Layout) -> Layout:
     return layout.at((), ())
 
 
+def _over(name: str, other: str) -> Break:
+    return _form(name, lambda f: replace(f, over=other))
+
+
 def _in_first_nest(layout: Layout) -> Layout:
     return layout.at(("L0",), (Fixed(factor="d0.0", loop="L0"),))
 
@@ -226,18 +230,18 @@ def _moved_accumulator(plan: PlanData) -> PlanData:
     return _form("contract_1@d0", lambda f: replace(f, address=end))(plan)
 
 
-def _extra_reader(plan: PlanData) -> PlanData:
-    """The store reads the value from before the iteration."""
-    store = _named(plan, "store")
-    before = next(f for f in plan.forms if f.name.startswith("sum_1.before"))
-    reads = tuple(replace(u, form=before.name) for u in store.reads)
-    spec = store.spec
-    assert isinstance(spec, Store)
-    source = replace(spec.source, tensor=before.tensor)
-    return _all(_spec("store", source=source), _step("store", reads=reads))(plan)
+def _second_half(plan: PlanData) -> PlanData:
+    """Pieces are brought from the second one on."""
+
+    def later(layout: Layout) -> Layout:
+        first, piece = layout.fixed
+        return replace(layout, fixed=(first, replace(piece, offset=1)))
+
+    return _all(_loop(1, trips=3), _layout("x@d0.2", later))(plan)
 
 
 _MATMUL = "matmul, weights per row block"
+_PIECES = "matmul, rows turned in pieces"
 
 NEST_CORRUPTIONS: tuple[Corruption, ...] = (
     Corruption(rule="nests", program="softmax", breaks=_loop(0, trips=3)),
@@ -287,27 +291,47 @@ NEST_CORRUPTIONS: tuple[Corruption, ...] = (
         breaks=_all(_layout("exps", _whole), _reads("divide_1", "data", _at_start)),
     ),
     Corruption(rule="read after written", program="blocked sum", breaks=_stored_inside),
+    Corruption(rule="shared places", program="softmax", breaks=_over("exps@", "nothing")),
+    Corruption(rule="shared places", program="softmax", breaks=_over("exps@", "x@d0.1/128")),
     Corruption(
-        rule="accumulators",
-        program="blocked sum",
-        breaks=_form("sum_1@", lambda f: replace(f, over="nothing")),
+        rule="shared places",
+        program="softmax",
+        breaks=_over("divide_1@", "subtract_1@d0.1/128[L0]"),
     ),
     Corruption(
-        rule="accumulators",
-        program="blocked sum",
-        breaks=_form("sum_1@", lambda f: replace(f, over="sum_1@hbm")),
+        rule="shared places",
+        program="layernorm",
+        breaks=_over("centred@", "mean_1@d0.1/128[L0]"),
     ),
     Corruption(
-        rule="accumulators",
+        rule="shared places", program="pairs", breaks=_over("multiply_1@", "exps@d0.1/128[L0]")
+    ),
+    Corruption(
+        rule="shared places",
+        program="attention",
+        breaks=_all(
+            _over("_softmax.divide_1@", "_softmax.exps@d1.1/128[L0.L1]"),
+            _over("_softmax.divide_1_reciprocal@", "_softmax.sum_1@d1.1/128[L0.L1]"),
+            _over("_softmax.exps@", "_softmax.subtract_1@d1.1/128[L0.L1]"),
+            _over("_softmax.subtract_1@", "_softmax.max_1@d1.1/128[L0.L1]"),
+        ),
+    ),
+    Corruption(
+        rule="shared places",
         program="blocked contraction",
         breaks=_form("contract_1@d", lambda f: replace(f, copies=1)),
     ),
-    Corruption(rule="accumulators", program="blocked sum", breaks=_extra_reader),
+    Corruption(rule="shared places", program="late", breaks=_over("tanh_1@", "exps@d0.1/128[L0]")),
+    Corruption(rule="whole reductions", program="blocked sum", breaks=_over("sum_1@", "sum_1@hbm")),
     Corruption(
         rule="whole reductions",
         program="blocked contraction",
         breaks=_form("contract_1@d", lambda f: replace(f, over=None)),
     ),
+    Corruption(rule="complete forms", program=_PIECES, breaks=_loop(1, trips=3)),
+    Corruption(rule="complete forms", program=_PIECES, breaks=_second_half),
+    Corruption(rule="paths", program=_PIECES, breaks=_step("transpose", path=("L0",))),
+    Corruption(rule="prices", program=_PIECES, breaks=_one_trip("transpose")),
     Corruption(
         rule="lifetimes",
         program="attention",

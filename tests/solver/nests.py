@@ -44,14 +44,16 @@ class Along:
 class Nest:
     """A function, the shapes of its arguments, and the loops around its ops, outermost first.
 
-    ``homes`` are loops for one iteration of which inputs are loaded, where the solver would choose
-    otherwise. ``sbuf`` is what there is of SBUF, in bytes per partition.
+    ``cuts`` are made besides those of the loops. ``homes`` are loops for one iteration of which
+    inputs are loaded, where the solver would choose otherwise. ``sbuf`` is what there is of SBUF,
+    in bytes per partition.
     """
 
     function: Callable[..., Any]
     shapes: tuple[tuple[int, ...], ...]
     loops: tuple[Along, ...]
     dtype: str = "float32"
+    cuts: tuple[Cut, ...] = ()
     homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     sbuf: int = cp.TRN2.sbuf_partition_bytes
 
@@ -68,20 +70,23 @@ class Nest:
     def graph(self) -> Graph:
         return cp.trace(self.function, *(cp.spec(s, self.dtype) for s in self.shapes))
 
+    def structure(self) -> Structure:
+        return structure_of(canonical(self.graph(), FAST), self.loops, self.cuts)
+
     def plan(self) -> cp.Plan:
         graph = self.graph()
-        structure = structure_of(canonical(graph, FAST), self.loops)
+        structure = self.structure()
         return nested_plan(graph, structure, target=self.target, homes=self.homes)
 
 
-def structure_of(graph: Graph, loops: Sequence[Along]) -> Structure:
+def structure_of(graph: Graph, loops: Sequence[Along], more: Sequence[Cut] = ()) -> Structure:
     """The cuts and loops of a canonical graph; loops are named L0, L1, ..."""
     wanted = [
         Cut(tensor=a.tensor, dim=a.dim, inner=a.inner)
         for a in loops
         if 1 < a.inner < graph.tensors[a.tensor].shape[a.dim]
     ]
-    cuts = tuple(dict.fromkeys(wanted))
+    cuts = tuple(dict.fromkeys((*wanted, *more)))
     program = refine(graph, cuts)
     taken: dict[str, list[str]] = {name: [] for name in program.ops}
     found: list[Loop] = []
@@ -199,6 +204,16 @@ def _causal(x: Any) -> Any:
     return np.exp(x + np.triu(np.full(x.shape, -10000.0, np.float32), k=1))
 
 
+def _pairs(x: Any) -> Any:
+    exps = np.exp(x)
+    return np.tanh(exps[:, :64]) * exps[:, 64:]
+
+
+def _late(x: Any) -> Any:
+    exps = np.exp(x)
+    return np.tanh(exps * 3) + exps
+
+
 def _halves(x: Any, c: Any) -> Any:
     return np.concatenate([x[:, :64] * c, x[:, 64:] - c], axis=1)
 
@@ -211,6 +226,7 @@ _TURNED = (
 
 NESTS: dict[str, Nest] = {
     "softmax": Nest(function=_softmax, shapes=((512, 256),), loops=(_ROWS,)),
+    "softmax in place": Nest(function=_softmax, shapes=((256, 1024),), loops=(_ROWS,), sbuf=16_000),
     "attention": Nest(
         function=_attention,
         shapes=((2, 256, 64),) * 3,
@@ -232,6 +248,13 @@ NESTS: dict[str, Nest] = {
         loops=(_ROWS,),
         homes={"w": ("L0",)},
     ),
+    "matmul, rows turned in pieces": Nest(
+        function=_product,
+        shapes=((1024, 512), (512, 256)),
+        loops=(Along(tensor="x", dim=0, inner=512),),
+        cuts=(Cut(tensor="x", dim=0, inner=128),),
+        sbuf=36_000,
+    ),
     "blocked contraction": Nest(
         function=_product,
         shapes=((128, 512), (512, 256)),
@@ -241,6 +264,8 @@ NESTS: dict[str, Nest] = {
     "crossing whole": Nest(function=_turned, shapes=((256, 192),), loops=_TURNED),
     "crossing spilled": Nest(function=_turned, shapes=((512, 512),), loops=_TURNED, sbuf=11_000),
     "causal": Nest(function=_causal, shapes=((256, 256),), loops=(_ROWS,)),
+    "pairs": Nest(function=_pairs, shapes=((256, 128),), loops=(_ROWS,)),
+    "late": Nest(function=_late, shapes=((256, 128),), loops=(_ROWS,)),
     "halves": Nest(function=_halves, shapes=((256, 128), (256, 64)), loops=(_ROWS,)),
 }
 """Programs inside loops: one nest or two, reductions inside of loops and over them."""

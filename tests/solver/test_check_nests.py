@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from functools import cache
 from typing import Any, cast
@@ -43,6 +44,24 @@ def test_rejects(corruption: Corruption) -> None:
         check_plan(plan.program, data, target)
 
 
+def test_a_result_may_take_the_place_of_its_last_operand() -> None:
+    plan = _plan("softmax")
+    data, names = plan.data, {f.tensor: f.name for f in plan.data.forms if f.layout}
+    at = next(f.address for f in data.forms if f.name == names["subtract_1"])
+    over = {"exps": names["subtract_1"], "divide_1": names["exps"]}
+    forms = (
+        dataclasses.replace(f, over=over[f.tensor], address=at)
+        if f.tensor in over and f.layout
+        else f
+        for f in data.forms
+    )
+    shared = dataclasses.replace(data, forms=tuple(forms))
+    check_plan(plan.program, shared, plan.target)
+    arrays = NESTS["softmax"].arrays()
+    found: Any = cp.simulate(cp.lower(dataclasses.replace(plan, data=shared)), *arrays)
+    assert np.allclose(found, NESTS["softmax"].function(*arrays), atol=1e-5)
+
+
 def test_nests_are_what_they_are_called() -> None:
     forms = {n: [f.name for f in _plan(n).data.forms] for n in NESTS}
     assert _plan("crossing spilled").residency["exps"] == "spilled"
@@ -51,5 +70,5 @@ def test_nests_are_what_they_are_called() -> None:
         f.startswith("w@") and f.endswith("[L0]") for f in forms["matmul, weights per row block"]
     )
     assert any(f.endswith("[L0.L1]") for f in forms["attention"])
-    for name in ("blocked contraction", "blocked sum"):
+    for name in ("blocked contraction", "blocked sum", "softmax in place"):
         assert any(f.over is not None for f in _plan(name).data.forms)

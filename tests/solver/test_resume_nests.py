@@ -17,9 +17,7 @@ from tests.solver.nests import FAST, NESTS, Nest, structure_of
 
 def _instance(nest: Nest, structure: Structure | None = None) -> Instance:
     graph = canonical(nest.graph(), FAST)
-    return build_instance(
-        structured(graph, structure or structure_of(graph, nest.loops)), nest.target
-    )
+    return build_instance(structured(graph, structure or nest.structure()), nest.target)
 
 
 @pytest.mark.parametrize("name", NESTS)

@@ -10,6 +10,7 @@ import numpy as np
 from nkigen_cp.ir.dtypes import FLOAT32
 from nkigen_cp.ir.factor.program import (
     Access,
+    Digit,
     Factor,
     FactorIndex,
     FactorOp,
@@ -94,7 +95,8 @@ def _split(program: Program, op: FactorOp) -> _Split:
         ),
     ]
     if not exact:
-        found.ops.append(_rounded(op, combined))
+        trips = {k: loop.trips for k, loop in program.loops.items()}
+        found.ops.append(_rounded(op, combined, trips))
     return found
 
 
@@ -116,13 +118,23 @@ def _summed(op: FactorOp) -> tuple[str, ...]:
     return tuple(k for k in op.carried if k not in op.output.loops)
 
 
-def _rounded(op: FactorOp, total: Access) -> FactorOp:
-    """The sum in the graph's dtype, once it is complete."""
+def _rounded(op: FactorOp, total: Access, trips: Mapping[str, int]) -> FactorOp:
+    """The sum in the graph's dtype, once it is complete: for all positions of inner loops."""
+    inside = {k: trips[k] for k in op.carried if k in op.output.loops}
+
+    def unlooped(access: Access) -> Access:
+        index = (
+            replace(i, digit=i.loop, loop=None) if i.loop in inside else i for i in access.index
+        )
+        return replace(access, index=tuple(index))
+
+    extra = tuple(Digit(name=k, size=n) for k, n in inside.items())
     return replace(
         op,
         kind="copy",
-        digits=tuple(d for d in op.digits if not d.reduced),
-        inputs=(total,),
+        digits=(*extra, *(d for d in op.digits if not d.reduced)),
+        inputs=(unlooped(total),),
+        output=unlooped(op.output),
         attrs={},
         path=op.result_path,
     )

@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nkigen_cp.errors import PlanError
 from nkigen_cp.ir.tensor.graph import DimIndex, Graph, Op, Operand
 
 Node = tuple[str, str, int]  # ("tensor" | "op", name, dim or axis)
@@ -58,6 +59,9 @@ def find_cuts(graph: Graph, wanted: Sequence[Cut] = ()) -> Cuts:
     """The coarsest cuts under which every non-opaque op addresses whole factors.
 
     ``wanted`` cuts are made besides; where they do not nest, views become opaque.
+
+    Raises:
+        PlanError: wanted cuts do not nest, and no view is there to blame.
     """
     opaque: list[str] = [o.name for o in graph.ops.values() if o.kind == "reshape"]
     while True:
@@ -192,4 +196,6 @@ def _last_view(graph: Graph, links: list[Link], node: Node) -> str:
                 grew = True
     touching = {k.op for k in links if k.dim in reached}
     views = [n for n, o in graph.ops.items() if n in touching and o.kind == "copy"]
+    if not views:
+        raise PlanError("the cuts of a dim do not nest")
     return views[-1]

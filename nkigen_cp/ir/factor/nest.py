@@ -37,6 +37,7 @@ def bind(program: Program, loops: Sequence[Loop]) -> Program:
             by_op.setdefault(op, {})[digit] = loop.name
     bound = {n: _bound(op, by_op.get(n, {})) for n, op in program.ops.items()}
     found = replace(program, ops=bound, loops={k.name: k for k in loops})
+    _check_nesting(found)
     _check_edges(found)
     order = _grouped(found, list(bound), 0)
     return accumulated(replace(found, ops={n: bound[n] for n in order}))
@@ -71,6 +72,17 @@ def _bound(op: FactorOp, loop_of: Mapping[str, str]) -> FactorOp:
         output=access(op.output),
         path=tuple(loop_of.values()),
     )
+
+
+def _check_nesting(program: Program) -> None:
+    """A loop is inside of the same loops wherever it is."""
+    around: dict[str, tuple[str, ...]] = {}
+    for op in program.ops.values():
+        for k, name in enumerate(op.path):
+            if around.setdefault(name, op.path[:k]) != op.path[:k]:
+                raise PlanError(
+                    f"loop {name!r} would run inside {around[name]} and inside {op.path[:k]}"
+                )
 
 
 def _check_edges(program: Program) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nkigen_cp.errors import GraphError, UnsupportedError
 from nkigen_cp.ir.rewrite.apply import apply_rules
 from nkigen_cp.ir.rewrite.casts import absorb_narrowing, absorb_widening, drop_identities
+from nkigen_cp.ir.rewrite.causal import skip_masked_blocks
 from nkigen_cp.ir.rewrite.constants import (
     fold_constant_casts,
     fold_uniform_constants,
@@ -13,8 +16,11 @@ from nkigen_cp.ir.rewrite.constants import (
 )
 from nkigen_cp.ir.rewrite.draft import Draft
 from nkigen_cp.ir.rewrite.precision import check_precision, set_contract_dtypes
+from nkigen_cp.ir.rewrite.scales import scale_after_contractions
 from nkigen_cp.ir.rewrite.shared import remove_dead_ops, share_common_ops
+from nkigen_cp.ir.rewrite.shifts import add_negated_rows
 from nkigen_cp.ir.rewrite.staged import stage_reductions
+from nkigen_cp.ir.rewrite.tiled import stage_tiled_reductions
 from nkigen_cp.ir.rewrite.windows import split_windows
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.ir.tensor.table import Family
@@ -22,7 +28,9 @@ from nkigen_cp.ir.tensor.table import Family
 _ROUNDS_MAX = 50
 
 
-def canonicalise(graph: Graph, *, matmul_precision: str = "exact") -> Graph:
+def canonicalise(
+    graph: Graph, *, matmul_precision: str = "exact", assume_masked: bool = False
+) -> Graph:
     """Rewrite a traced graph into the core graph.
 
     Only elementwise, reduce, contract, copy and reshape ops remain, each computed in float32 and
@@ -33,24 +41,57 @@ def canonicalise(graph: Graph, *, matmul_precision: str = "exact") -> Graph:
         graph: any graph of known op kinds.
         matmul_precision: ``exact`` never narrows; ``bf16`` lets contractions read float32 values
             rounded to bfloat16.
+        assume_masked: leave out blocks of attention under a causal mask (``skip_masked_blocks``).
 
     Raises:
         UnsupportedError: an op has no core form, or the precision is not offered.
         GraphError: the graph has a cycle.
     """
-    check_precision(matmul_precision)
-    draft = Draft(graph)
-    for _ in range(_ROUNDS_MAX):
-        version = draft.version
-        _round(draft, matmul_precision)
-        if draft.version == version:
-            break
-    else:
-        raise GraphError(f"graph {graph.name!r}: the rewrites do not settle; please report this")
+    if assume_masked:
+        graph = skip_masked_blocks(simplify(graph, matmul_precision=matmul_precision))
+    draft = _simplified(graph, matmul_precision)
+    _until_settled(draft, lambda: _save_passes(draft, matmul_precision))
     stage_reductions(draft)
+    stage_tiled_reductions(draft)
     split_windows(draft)
     _require_core(draft)
     return draft.freeze()
+
+
+def simplify(graph: Graph, *, matmul_precision: str = "exact") -> Graph:
+    """The core graph in the program's own terms: nothing yet arranged for the instructions.
+
+    Passes that recognise formulas look here, as ``causal_windows`` does for the softmax.
+
+    Raises:
+        UnsupportedError: an op has no core form, or the precision is not offered.
+        GraphError: the graph has a cycle.
+    """
+    draft = _simplified(graph, matmul_precision)
+    _require_core(draft)
+    return draft.freeze()
+
+
+def _simplified(graph: Graph, precision: str) -> Draft:
+    check_precision(precision)
+    draft = Draft(graph)
+    _until_settled(draft, lambda: _round(draft, precision))
+    return draft
+
+
+def _until_settled(draft: Draft, step: Callable[[], None]) -> None:
+    for _ in range(_ROUNDS_MAX):
+        version = draft.version
+        step()
+        if draft.version == version:
+            return
+    raise GraphError(f"graph {draft.graph.name!r}: the rewrites do not settle; please report this")
+
+
+def _save_passes(draft: Draft, precision: str) -> None:
+    add_negated_rows(draft)
+    scale_after_contractions(draft)
+    _until_settled(draft, lambda: _round(draft, precision))
 
 
 def _round(draft: Draft, matmul_precision: str) -> None:

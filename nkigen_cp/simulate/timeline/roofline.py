@@ -9,7 +9,7 @@ from math import prod
 from nkigen_cp.ir.dtypes import FLOAT32
 from nkigen_cp.ir.nki.kernel import Instruction, Kernel, Loop, Statement, View
 from nkigen_cp.ir.nki.loops import iterations
-from nkigen_cp.ir.rewrite import canonicalise
+from nkigen_cp.ir.rewrite.canonical import simplify
 from nkigen_cp.ir.tensor.graph import Graph, Op
 from nkigen_cp.ir.tensor.table import OPS, Family
 from nkigen_cp.simulate.count import count
@@ -47,7 +47,7 @@ def roofline(
         UnsupportedError: the precision is not offered, or an op has no form on the hardware.
     """
     needed = compulsory_bytes(graph)
-    core = canonicalise(graph, matmul_precision=matmul_precision)
+    core = simplify(graph, matmul_precision=matmul_precision)
     cycles = _graph_cycles(core, target, assume_masked=assume_masked)
     return Roofline(
         compulsory_bytes=needed,
@@ -78,9 +78,9 @@ def engine_bound_ns(kernel: Kernel, target: Target) -> float:
     if kernel.graph is None:
         cycles = _kernel_cycles(kernel, kernel.body, {}, target)
     else:
-        core = canonicalise(kernel.graph)
+        core = simplify(kernel.graph)
         if not _runs_exact(kernel, core):
-            core = canonicalise(kernel.graph, matmul_precision="bf16")
+            core = simplify(kernel.graph, matmul_precision="bf16")
         cycles = _graph_cycles(core, target, assume_masked=True)
     return cycles / target.engines["tensor"].clock_ghz
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from nkigen_cp.errors import PlanError
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.solver.check import (
-    accumulators,
     contractions,
     coverage,
     instructions,
@@ -19,6 +18,7 @@ from nkigen_cp.solver.check import (
     nests,
     objective,
     order,
+    places,
     references,
 )
 from nkigen_cp.solver.check.facts import Rule, gather
@@ -37,8 +37,7 @@ RULES: dict[str, Rule] = {
     "hidden tensors": coverage.internals,
     "complete forms": order.complete,
     "read after written": order.read_after_written,
-    "accumulators": accumulators.places,
-    "whole reductions": accumulators.reductions,
+    "whole reductions": places.reductions,
     "lifetimes": order.lifetimes,
     "reinterpretation in HBM": order.reinterprets,
     "whole spills": coverage.spills,
@@ -50,6 +49,7 @@ RULES: dict[str, Rule] = {
     "layouts": instructions.layouts,
     "columns": instructions.columns,
     "loops": instructions.loops,
+    "shared places": places.taken_over,
     "roles of digits": contractions.roles,
     "matmul limits": contractions.limits,
     "matmul operands": contractions.operands,

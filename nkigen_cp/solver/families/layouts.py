@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ortools.sat.python import cp_model
 
-from nkigen_cp.solver.choices import Choice
+from nkigen_cp.solver.choices import Choice, at_once
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.solver.variables import Variables
@@ -87,7 +87,9 @@ def _arrivals(
                 for j in choice.arrivals.get(move.source, ())
                 if choice.moves[j].source is None
             ]
-            places = [variables.kept[name, move.source], variables.passed[name, move.source]]
+            places = [variables.kept[name, move.source]]
+            if at_once(move):
+                places.append(variables.passed[name, move.source])
             model.add(literal <= sum(places))
             model.add(literal <= sum([*native[move.source], *loads]))
 

@@ -196,11 +196,12 @@ def _residencies(t: _Tensor) -> list[Residency]:
             return [Residency(stays=(t.stay((), readers),), moved_bytes=0)] if readers else []
         return _loads(t, readers, path)
     made = [Residency(stays=(_reusing(t, writers, readers),), moved_bytes=0)]
+    homes = list(t.homes.made)
     results = [program.ops[w].result_path for w in writers]
     near = [r for r in readers if common_path(*results, path[r])]
     far = [r for r in readers if r not in near]
-    if len(t.homes.made) > 1 or far or not any(results):
-        own = t.stay(t.homes.made[-1], [*writers, *near])
+    if len(homes) > 1 or far or not any(results):
+        own = t.stay(homes[-1], [*writers, *near])
         size = program.tensors[t.name].size_bytes
         stored = 0 if program.leaves(t.name) else size
         for loads in _loads(t, far, path) if far else []:
@@ -235,7 +236,7 @@ def _loads(t: _Tensor, readers: Sequence[str], path: Mapping[str, Path]) -> list
     groups: dict[str, list[str]] = {}
     for r in readers:
         groups.setdefault(path[r][0] if path[r] else r, []).append(r)
-    depth = max(len(p) for p in path.values())
+    depth = max(len(path[r]) for r in readers)
     for k in range(depth + 1):
         stays: list[Stay] = []
         moved = waiting = 0

@@ -18,12 +18,10 @@ from nkigen_cp.ir.factor.refine import refine
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.solver.stores import split_stores
 from nkigen_cp.solver.structure.coarse import Coarse, look
-from nkigen_cp.solver.structure.follow import follow, instances
+from nkigen_cp.solver.structure.follow import Axis, follow, instances
 from nkigen_cp.solver.structure.values import Structure
 from nkigen_cp.targets.target import Target
 
-PARTITIONS = 128
-HBM_BYTES_PER_NS = 368 * 10
 WIDTH = 6
 """Structures kept after every step, and more of them for programs of few ops."""
 
@@ -60,11 +58,10 @@ class Proposal:
     program: Program
     coarse: Coarse
 
-    @property
-    def rank(self) -> float:
+    def rank(self, target: Target) -> float:
         """What it would cost if what is missing could be moved out once and back."""
-        missing = 2 * self.coarse.missing_bytes * PARTITIONS
-        return self.coarse.total_ns + missing / HBM_BYTES_PER_NS
+        missing = 2 * self.coarse.missing_bytes * target.partitions
+        return self.coarse.total_ns + missing / target.hbm_bytes_per_ns
 
 
 Dim = tuple[str, int]
@@ -125,7 +122,7 @@ def proposals(graph: Graph, target: Target) -> list[Proposal]:
                 found = _proposal(job, structure)
                 if found is not None:
                     grown.append(found)
-        beam = _best(grown)
+        beam = _best(grown, target)
     fitting += [p for p in beam if not p.coarse.crowded]
     best = sorted(fitting, key=lambda p: p.coarse.total_ns)[:MOST_PROPOSALS]
     return [_in_pieces(job, p) for p in best]
@@ -165,12 +162,12 @@ def _opaque(program: Program) -> int:
     return sum(op.kind == "reshape" for op in program.ops.values())
 
 
-def _best(grown: list[Proposal]) -> list[Proposal]:
+def _best(grown: list[Proposal], target: Target) -> list[Proposal]:
     """The best few, not all of them the same loops in other blocks."""
     alike: dict[object, int] = {}
     found: list[Proposal] = []
     width = max([WIDTH, *(OPS_AT_ONCE // len(p.program.ops) for p in grown[:1])])
-    for p in sorted(grown, key=lambda p: p.rank):
+    for p in sorted(grown, key=lambda p: p.rank(target)):
         key = tuple(tuple(k.digits.items()) for k in p.structure.loops)
         alike[key] = alike.get(key, 0) + 1
         if alike[key] * ALIKE <= width and len(found) < width:
@@ -195,17 +192,13 @@ def _grown(job: _Search, p: Proposal) -> Iterator[Structure]:
     for name in p.coarse.crowded[:2]:
         tensor = p.program.tensors[name]
         looped = _looped(p.program, name)
-        dims = [_dim_of(tensor, k)[0] for k, f in enumerate(tensor.factors) if f.name in looped]
+        done = [_axis_of(job, tensor, k) for k, f in enumerate(tensor.factors) if f.name in looped]
         for k, factor in enumerate(tensor.factors):
-            if factor.name in looped:
-                continue
+            if factor.name in looped or _axis_of(job, tensor, k) in done:
+                continue  # a smaller block of a loop that is there does the same
             for inner in _blocks(factor.size):
-                if inner > 1 and _dim_of(tensor, k)[0] in dims:
-                    continue  # a smaller block of the loop that is there does the same
                 cuts = _cuts(job, tensor, factor.name, inner)
-                found = _with_loop(job, p.structure, cuts, name, factor.name, inner)
-                if found is not None:
-                    yield found
+                yield from _with_loop(job, p.structure, cuts, name, factor.name, inner)
 
 
 def _single(p: Proposal, tensor: str) -> Iterator[Structure]:
@@ -257,6 +250,17 @@ def _cuts(job: _Search, tensor: FactorTensor, factor: str, inner: int) -> list[C
     return [job.cut(tensor.name, dim, below * b) for b in found]
 
 
+def _axis_of(job: _Search, tensor: FactorTensor, place: int) -> tuple[int, int]:
+    """The factor of the uncut program that a factor is a part of: its dim, and where in that."""
+    dim, below = _dim_of(tensor, place)
+    whole = job.factored[()].tensors.get(tensor.name, tensor)
+    for k, factor in enumerate(whole.factors):
+        at, under = _dim_of(whole, k)
+        if at == dim and under <= below < under * factor.size:
+            return dim, under
+    return dim, below
+
+
 def _dim_of(tensor: FactorTensor, place: int) -> tuple[int, int]:
     """The dim a factor belongs to, and the positions of that dim below one step of it."""
     at = 0
@@ -274,34 +278,46 @@ def _dim_of(tensor: FactorTensor, place: int) -> tuple[int, int]:
 
 def _with_loop(
     job: _Search, structure: Structure, cuts: list[Cut], tensor: str, factor: str, inner: int
-) -> Structure | None:
-    """Loops over the outer part of a factor, inside of those that its ops share."""
+) -> Iterator[Structure]:
+    """Loops over the outer part of a factor, inside of those that its ops share.
+
+    Reductions over the axis are part of the loop, adding up part by part, or follow it.
+    """
     cut = (*structure.cuts, *(c for c in cuts if c not in structure.cuts))
     try:
         bound = job.program(Structure(cuts=cut, loops=structure.loops))
     except PlanError:
-        return None
+        return
     name = _outer_name(bound, tensor, factor, inner)
     if name is None:
-        return None
+        return
     around = [o.path for o in (*bound.producers(tensor), *bound.consumers(tensor))]
     scope = common_path(*around)
     among = [n for n, o in bound.ops.items() if o.path[: len(scope)] == scope]
     axis = follow(bound, tensor, name, among)
-    loops = list(structure.loops)
+    reducing = [o for o, d in axis.digits.items() if d not in bound.ops[o].output.digits]
+    for left in ([], reducing) if reducing else ([],):
+        digits = {o: d for o, d in axis.digits.items() if o not in left}
+        loops = _added(bound, replace(axis, digits=digits), among, structure.loops)
+        if len(loops) > len(structure.loops):
+            yield Structure(cuts=cut, loops=loops)
+
+
+def _added(
+    bound: Program, axis: Axis, among: list[str], known: tuple[Loop, ...]
+) -> tuple[Loop, ...]:
+    """The known loops and innermost new ones along an axis; only the known if it is too deep."""
+    loops = list(known)
     for group in instances(bound, axis, among):
-        paths = dict.fromkeys(bound.ops[o].path for o in group)
-        for path in paths:
+        for path in dict.fromkeys(bound.ops[o].path for o in group):
             if len(path) == DEEPEST:
-                return None
+                return known
             # What lives in a loop around others lives long: a second buffer of it gains little.
             loops = [replace(k, copies=1) if k.name in path else k for k in loops]
             members = {o: axis.digits[o] for o in group if bound.ops[o].path == path}
             label = f"L{len(loops)}"
             loops.append(Loop(name=label, trips=axis.size, digits=members))
-    if len(loops) == len(structure.loops):
-        return None
-    return Structure(cuts=cut, loops=tuple(loops))
+    return tuple(loops)
 
 
 def _outer_name(program: Program, tensor: str, factor: str, inner: int) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 
 import nkigen_cp as cp
 from nkigen_cp.errors import ArgumentError
-from nkigen_cp.ir.rewrite import canonicalise
+from nkigen_cp.ir.rewrite.canonical import simplify
 from nkigen_cp.ir.rewrite.causal import causal_windows
 from nkigen_cp.ir.tensor.graph import Axis, DimIndex, Graph, Operand, Term, identity_index
 from nkigen_cp.ir.tensor.interpret import Precision, interpret
@@ -100,7 +100,7 @@ def scores_of(graph: Graph, depth: int, size: int) -> str:
 def test_workloads(name: str, parts: int) -> None:
     workload = WORKLOADS[name]
     inputs = workload.make_inputs(0)
-    before = canonicalise(cp.trace(workload.function, *inputs, **dict(workload.static)))
+    before = simplify(cp.trace(workload.function, *inputs, **dict(workload.static)))
     after = causal_windows(before, parts)
     check(before, after, inputs)
     scores = scores_of(before, 128, 256)
@@ -121,7 +121,7 @@ def test_workloads(name: str, parts: int) -> None:
 @pytest.mark.parametrize("softmax", [plain_softmax, unshifted])
 def test_plain_attention(softmax: Rows, parts: int, canonical: bool) -> None:
     before = traced(attention(triangle(), softmax))
-    before = canonicalise(before) if canonical else before
+    before = simplify(before) if canonical else before
     after = causal_windows(before, parts)
     if not canonical:
         verify_graph(after)
@@ -135,7 +135,7 @@ def test_plain_attention(softmax: Rows, parts: int, canonical: bool) -> None:
 
 def test_result_is_numpy_with_the_whole_mask() -> None:
     function = attention(triangle())
-    after = causal_windows(canonicalise(traced(function)), 4)
+    after = causal_windows(simplify(traced(function)), 4)
     inputs = arrays(after)
     got = np.asarray(interpret(after, inputs).outputs[0], np.float64)
     rounded = [np.asarray(x, np.float32).astype(np.float64) for x in inputs]
@@ -143,7 +143,7 @@ def test_result_is_numpy_with_the_whole_mask() -> None:
 
 
 def test_masks_of_higher_rank_and_infinite_masks() -> None:
-    before = canonicalise(traced(attention(triangle(-math.inf)[None])))
+    before = simplify(traced(attention(triangle(-math.inf)[None])))
     after = causal_windows(before, 4)
     check(before, after, arrays(before))
     assert [a.shape for a in after.constants.values()] == [(1, SIZE // 4, SIZE // 4)]
@@ -156,7 +156,7 @@ def test_keys_may_lie_in_front_of_queries() -> None:
         scores = np.matmul(k, np.transpose(q, (0, 2, 1)))
         return np.matmul(np.transpose(v, (0, 2, 1)), plain_softmax(scores + mask, -2))
 
-    before = canonicalise(traced(sideways))
+    before = simplify(traced(sideways))
     after = causal_windows(before, 3)
     check(before, after, arrays(before))
     scores = scores_of(before, DEPTH, SIZE)
@@ -170,7 +170,7 @@ def test_one_sequence_against_itself() -> None:
         weights = plain_softmax(np.matmul(x, np.transpose(x, (0, 2, 1))) + mask, -1)
         return np.matmul(weights, x) + y * z
 
-    before = canonicalise(traced(self_attention))
+    before = simplify(traced(self_attention))
     after = causal_windows(before, 4)
     check(before, after, arrays(before))
     scores = scores_of(before, DEPTH, SIZE)
@@ -184,7 +184,7 @@ def test_scores_narrower_than_the_mask_are_copied_past_it() -> None:
         scores = np.matmul(q, np.transpose(k, (0, 2, 1))).astype(ml_dtypes.bfloat16)
         return np.matmul(plain_softmax(scores + mask, -1), v)
 
-    before = canonicalise(traced(narrow))
+    before = simplify(traced(narrow))
     after = causal_windows(before, 4)
     check(before, after, arrays(before))
     past = [op for op in after.ops.values() if op.name.endswith(".past")]
@@ -199,7 +199,7 @@ def test_scores_that_others_see_stay_whole() -> None:
         scores = np.matmul(q, np.transpose(k, (0, 2, 1)))
         return np.matmul(plain_softmax(scores + mask, -1), v), scores
 
-    before = canonicalise(traced(watched))
+    before = simplify(traced(watched))
     after = causal_windows(before, 2)
     check(before, after, arrays(before))
     assert [op.axes[-1].size for op in after.ops.values() if op.kind == "exp"] == [24, 48]
@@ -214,7 +214,7 @@ def test_scores_may_weigh_their_own_softmax() -> None:
         scores = np.matmul(q, np.transpose(k, (0, 2, 1)))
         return np.matmul(plain_softmax(scores + mask, -1) * scores, v)
 
-    before = canonicalise(traced(gated))
+    before = simplify(traced(gated))
     after = causal_windows(before, 2)
     check(before, after, arrays(before))
     scores = scores_of(before, DEPTH, SIZE)
@@ -263,7 +263,7 @@ def test_row_sums_that_others_see_are_written_as_pieces() -> None:
         total = np.sum(exps, axis=-1, keepdims=True)
         return np.matmul(exps / total, v), np.log(total)
 
-    before = canonicalise(traced(summed))
+    before = simplify(traced(summed))
     after = causal_windows(before, 2)
     check(before, after, arrays(before))
     (log,) = (op for op in after.ops.values() if op.kind == "log")
@@ -276,7 +276,7 @@ def test_layers_share_the_block_on_the_diagonal() -> None:
     def two_layers(q: Any, k: Any, v: Any) -> Any:
         return layer(layer(q, k, v), k, v)
 
-    before = canonicalise(traced(two_layers))
+    before = simplify(traced(two_layers))
     after = causal_windows(before, 4)
     check(before, after, arrays(before))
     assert [op.kind for op in after.ops.values()].count("exp") == 8
@@ -302,7 +302,7 @@ OTHER_MASKS = {
 
 @pytest.mark.parametrize("name", OTHER_MASKS)
 def test_other_masks_are_left_alone(name: str) -> None:
-    graph = canonicalise(traced(attention(OTHER_MASKS[name])))
+    graph = simplify(traced(attention(OTHER_MASKS[name])))
     assert causal_windows(graph, 4) is graph
 
 
@@ -380,5 +380,5 @@ def test_masked_scores_that_matter_are_left_alone(use: Callable[[Any, Any], Any]
     def function(q: Any, k: Any, v: Any) -> Any:
         return use(np.matmul(q, np.transpose(k, (0, 2, 1))) + mask, v)
 
-    graph = canonicalise(traced(function))
+    graph = simplify(traced(function))
     assert causal_windows(graph, 4) is graph

@@ -37,7 +37,7 @@ CASES: list[tuple[Callable[..., Any], list[tuple[int, ...]], dict[str, int]]] = 
     (
         qwen3.softmax,
         [(1, N, S, S)],
-        {"max": 1, "subtract": 1, "exp": 1, "sum": 1, "reciprocal": 1, "multiply": 1},
+        {"max": 1, "add": 1, "exp": 1, "sum": 1, "reciprocal": 1, "multiply": 2},
     ),
     (
         qwen3.feedforward,
