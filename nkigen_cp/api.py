@@ -21,6 +21,7 @@ from nkigen_cp.lowering.lower import lower_plan
 from nkigen_cp.plan import Plan
 from nkigen_cp.simulate import compare, watching
 from nkigen_cp.simulate.run import run
+from nkigen_cp.simulate.timeline import estimate as _estimate
 from nkigen_cp.solver.plan import Options
 from nkigen_cp.solver.search import BUDGET, ProgressFn
 from nkigen_cp.solver.solve import solve_graph
@@ -46,7 +47,7 @@ def solve(  # noqa: PLR0913
     Pure: the same graph, target and options give the same plan, byte for byte, as long as
     ``plan.deterministic`` holds. ``effort`` ("fast", "balanced", "max") sets a deterministic
     budget; Ctrl-C returns the best plan so far. ``hint`` is an earlier plan to start from.
-    ``assume_masked`` is recorded in the plan; nothing is skipped before blocks are looped over.
+    ``assume_masked`` lets attention skip blocks that lie wholly under a causal mask.
 
     Raises:
         GraphError: the graph breaks its own rules. Infeasible: nothing fits the target.
@@ -67,7 +68,12 @@ def solve(  # noqa: PLR0913
         assume_masked=assume_masked,
     )
     solved = solve_graph(
-        graph, target, options, hint=hint.data if hint else None, on_progress=on_progress
+        graph,
+        target,
+        options,
+        hint=hint.data if hint else None,
+        on_progress=on_progress,
+        judge=lambda program, plan: _estimate(lower_plan(program, plan), target).latency_ns,
     )
     return Plan(data=solved, graph=graph, target=target)
 

@@ -241,8 +241,14 @@ def _moves(
                         for m in transpose_moves(context, tile_of(tensor, s), s, turned)
                     ]
             moves = [_from_home(m, forms) for m in moves]
-        found += [_repeated(program, m) for m in moves]
+        found += [_repeated(program, m) for m in moves if not _in_the_way(program, m)]
     return found
+
+
+def _in_the_way(program: Program, move: Move) -> bool:
+    """Whether the move would hold up the Tensor Engine inside a segment."""
+    inside_segment = any(program.loops[k].segment for k in path_of(move))
+    return inside_segment and "tensor" in move.busy_ns
 
 
 def _repeated(program: Program, move: Move) -> Move:

@@ -101,6 +101,19 @@ def piece_loops(box: Box, reduced: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def blocks_of(op: FactorOp, run: Run) -> list[str]:
+    """Digits that count blocks of the axis whose innermost part lies on the partitions.
+
+    In a nest every step takes one such block after the other, however small, so that the next
+    engine can start on the first while the last is not yet done.
+    """
+    if not run.digits:
+        return []
+    axis = run.digits[0].rpartition(".")[0]
+    same = [d.name for d in op.parallel if axis and d.name.rpartition(".")[0] == axis]
+    return [d for d in same if d not in run.digits]
+
+
 def held_slots(
     context: Context, cover: Cover, run: Run, layouts: dict[str, Layout], order: tuple[str, ...]
 ) -> list[Held]:
@@ -136,6 +149,8 @@ def _with_run(context: Context, cover: Cover, run: Run) -> list[Candidate]:
         return []
     looped = tuple(d for d in order if d in looped or d in extra)
     pieces = piece_loops(replace(boxes[0], looped=looped), cover.reduced)
+    if root.path:
+        pieces = (*pieces, *(d for d in blocks_of(root, run) if d in order and d not in pieces))
     looped = tuple(d for d in order if d in looped or d in pieces)
     boxes = [replace(b, looped=looped) for b in boxes]
     scratch = sum(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nkigen_cp.errors import Infeasible
@@ -138,7 +138,17 @@ def _candidates(context: Context, op: FactorOp) -> list[Candidate]:
         for c in found
         if all(paths[o] == op.path for o in c.ops)
         and not (op.path and isinstance(c.spec, Contract) and c.spec.stream)
+        and not (op.path and _slow(c, found))
     ]
+
+
+def _slow(c: Candidate, found: Sequence[Candidate]) -> bool:
+    """Whether GpSimd would do in a nest what others can.
+
+    Its instructions take about twice as long, and what waits for them stalls in order.
+    """
+    others = (o for o in found if o.ops == c.ops and "gpsimd" not in o.busy_ns)
+    return "gpsimd" in c.busy_ns and any(o.makes == c.makes for o in others)
 
 
 def _universe(program: Program, candidates: list[Candidate]) -> dict[str, list[Layout]]:

@@ -23,6 +23,5 @@ def describe_overflow(instance: Instance, decisions: Decisions) -> str:
     return (
         f"no plan fits {instance.target.name}'s SBUF of {capacity} B per partition: at step "
         f"{steps[worst].name!r} {load(worst)} B are needed, most of it for {named}; "
-        f"use smaller shapes or a target with more SBUF (loops over activations that exceed "
-        f"SBUF are not planned yet)"
+        f"use smaller shapes or a target with more SBUF (no structure of loops tried fits either)"
     )

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from nkigen_cp.ir.factor.cuts import Cut
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.factor.refine import refine
-from nkigen_cp.solver.choices import Choice
+from nkigen_cp.solver.choices import Choice, at_once
 from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.instance import Instance
-from nkigen_cp.solver.plan import Form, PlanData, Step
+from nkigen_cp.solver.plan import Form, PlanData, Step, Use
 from nkigen_cp.solver.plan.layout import Layout
 
 _VISIT = "#"
@@ -33,7 +33,7 @@ def decisions_of(instance: Instance, plan: PlanData) -> Decisions | None:
     found = _Found()
     if reused is None or not all(found.add(instance, step, forms) for step in plan.steps):
         return None
-    kept, passed = _held(instance, plan, found.spilled)
+    kept, passed = _held(instance, plan, found, reused)
     return Decisions(
         chosen=tuple(sorted(found.chosen)),
         moved={t: tuple(sorted(js)) for t, js in sorted(found.moved.items())},
@@ -163,27 +163,46 @@ def _reused(instance: Instance, plan: PlanData, forms: Forms) -> tuple[int, ...]
 
 
 def _held(
-    instance: Instance, plan: PlanData, spilled: Mapping[str, Sequence[Layout]]
+    instance: Instance, plan: PlanData, found: _Found, reused: Sequence[int]
 ) -> tuple[dict[str, tuple[Layout, ...]], dict[str, tuple[Layout, ...]]]:
-    """Forms that last for ops that read them, and those that only one move leaves.
+    """Forms that last for what reads them, and those that one move leaves at once.
 
     A form that nothing but its spill reads is neither.
     """
     ops = {u.form for s in plan.steps if s.name in instance.positions for u in s.reads}
-    moves = [u.form for s in plan.steps if s.name not in instance.positions for u in s.reads]
+    over = [(r.result, r.result_form) for r in (instance.reuses[i] for i in reused)]
     kept: dict[str, list[Layout]] = {}
     passed: dict[str, list[Layout]] = {}
     for form in plan.forms:
-        if form.layout is None or _visits(form):
+        x = form.layout
+        if x is None or _visits(form):
             continue
-        spills = form.layout in spilled.get(form.tensor, ())
-        left = moves.count(form.name) - spills
-        if form.name in ops or left > 1 or not (left or spills):
-            kept.setdefault(form.tensor, []).append(form.layout)
-        elif left == 1:
-            held = kept if spills else passed
-            held.setdefault(form.tensor, []).append(form.layout)
+        moves = [instance.choices[form.tensor].moves[j] for j in found.moved.get(form.tensor, ())]
+        left = [m for m in moves if m.source == x]
+        spills = x in found.spilled.get(form.tensor, ())
+        lasts = form.name in ops or (form.tensor, x) in over
+        if not (lasts or left) and spills:
+            continue
+        leaves = len(left) == 1 and at_once(left[0]) and _left_at_once(instance, plan, form)
+        held = passed if leaves and not (lasts or spills) else kept
+        held.setdefault(form.tensor, []).append(x)
     return _frozen(kept), _frozen(passed)
+
+
+def _left_at_once(instance: Instance, plan: PlanData, form: Form) -> bool:
+    """Whether no op comes between the form's last writer and the move out of it.
+
+    Where loops of the writer have to end first, a form that is only passed waits for its reader.
+    """
+    written = max(k for k, s in enumerate(plan.steps) if _uses(s.writes, form))
+    moved = next(k for k, s in enumerate(plan.steps) if _uses(s.reads, form))
+    if form.layout is not None and len(plan.steps[written].path) > len(form.layout.home):
+        return True
+    return not any(s.name in instance.positions for s in plan.steps[written + 1 : moved])
+
+
+def _uses(uses: Sequence[Use], form: Form) -> bool:
+    return any(u.form == form.name for u in uses)
 
 
 def _frozen(found: Mapping[str, Sequence[Layout]]) -> dict[str, tuple[Layout, ...]]:

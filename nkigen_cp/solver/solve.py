@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import ortools  # pyright: ignore[reportMissingTypeStubs]
@@ -42,7 +42,10 @@ from nkigen_cp.targets.target import Target
 TRIES = {"fast": 8, "balanced": 16, "max": 24}
 """Structures of loops tried until one fits, by effort."""
 
-OPS_AT_ONCE = 60
+Judge = Callable[[Program, PlanData], float]
+"""Nanoseconds that a plan takes."""
+
+OPS_AT_ONCE = 100
 """Ops of all structures that are solved to be compared."""
 
 
@@ -68,28 +71,31 @@ def solve_graph(
     *,
     hint: PlanData | None = None,
     on_progress: ProgressFn | None = None,
+    judge: Judge | None = None,
 ) -> PlanData:
     """The best plan within the effort's budget, checked independently.
+
+    Plans with different loops are compared by ``judge``, without one by their objective.
 
     Raises:
         Infeasible: nothing fits; the message names the tensors that are too large together.
     """
     core = canonical(graph, options)
     found = proposals(core, target)
-    request = _Request(graph, core, target, options, hint, on_progress)
+    request = _Request(graph, core, target, options, hint, on_progress, judge)
     if not found:
         found = [proposal_of(core, target, Structure())]
-    best: PlanData | None = None
-    for k, p in enumerate(found[: TRIES[options.effort]]):
-        if best is not None and k >= max(1, OPS_AT_ONCE // len(p.program.ops)):
+    solved: list[PlanData] = []
+    for p in found[: TRIES[options.effort]]:
+        if len(solved) >= max(2, OPS_AT_ONCE // len(p.program.ops)):
             break
         data = request.solved(p.structure, required=False)
-        if data is not None and (best is None or request.cost_ns(data) < request.cost_ns(best)):
-            best = data
-    if best is None:
-        best = request.solved(found[0].structure, required=True)
-        assert best is not None
-    return best
+        solved += [] if data is None else [data]
+    if not solved:
+        data = request.solved(found[0].structure, required=True)
+        assert data is not None
+        return data
+    return min(solved, key=request.cost_ns) if len(solved) > 1 else solved[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,7 @@ class _Request:
     options: Options
     hint: PlanData | None
     on_progress: ProgressFn | None
+    judge: Judge | None
 
     def solved(self, structure: Structure, *, required: bool) -> PlanData | None:
         """The best plan with these loops; None if nothing fits, or Infeasible if ``required``."""
@@ -127,8 +134,9 @@ class _Request:
 
     def cost_ns(self, plan: PlanData) -> float:
         """For comparing structures: time, and the HBM bandwidth taken from the other cores."""
-        program = structured(self.core, Structure(cuts=plan.cuts, loops=plan.loops))
-        return plan.objective_ns + moved_bytes(program, plan) / self.target.hbm_bytes_per_ns
+        program = planned(structured(self.core, Structure(cuts=plan.cuts, loops=plan.loops)))
+        time_ns = plan.objective_ns if self.judge is None else self.judge(program, plan)
+        return time_ns + moved_bytes(program, plan) / self.target.hbm_bytes_per_ns
 
     def _searched(self, instance: Instance, first: Decisions) -> Outcome:
         told = None if self.hint is None else decisions_of(instance, self.hint)

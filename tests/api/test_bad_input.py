@@ -241,15 +241,18 @@ def test_a_target_file_with_a_missing_key_names_it(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_names_tensors_and_bytes() -> None:
-    """Softmax over a row that no partition can hold."""
+    """Softmax over a row of which no block fits."""
 
     def program(x: Any) -> Any:
         return np.exp(x - np.max(x, axis=-1, keepdims=True))
 
     graph = cp.trace(program, cp.spec((128, 200_000), "float32"))
+    target = dataclasses.replace(cp.TRN2, sbuf_partition_bytes=512)
     with pytest.raises(cp.Infeasible) as caught:
-        cp.solve(graph, effort="fast")
-    assert re.search(r"SBUF of \d+ B per partition.*x \(800000 B\)", _sentence(caught.value))
+        cp.solve(graph, target, effort="fast")
+    text = _sentence(caught.value)
+    assert re.search(r"SBUF of 512 B per partition.*x \(800000 B\)", text)
+    assert "no structure of loops tried fits" in text
 
 
 def test_every_error_has_one_base() -> None:

@@ -37,7 +37,7 @@ def generate(seed: int) -> Program:
 
 
 def _sbuf_bytes(draft: Draft, read: set[str]) -> int | None:
-    """Mostly all there is; a weight worth streaming usually gets too little to stay."""
+    """Mostly all there is; a wide weight usually gets too little to stay."""
     rng = draft.rng
     if any(i.shape[-1:] == (2000,) for i in draft.inputs if i.name in read):
         return rng.choice((10_000, 12_000, 14_000)) if rng.random() < 0.7 else None

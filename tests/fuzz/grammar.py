@@ -96,7 +96,7 @@ def _matmul(draft: Draft) -> str | None:
 
 
 def _wide(draft: Draft) -> str | None:
-    """A weight that is worth streaming."""
+    """A weight that is worth a loop over its columns."""
     x = draft.pick(lambda v: v.ndim == 2 and v.shape[0] <= 40 and 64 <= v.shape[1] <= 300)
     w = draft.new_input((draft.value(x).shape[1], 2000), most=600_000) if x else None
     return f"{x} @ {w}" if w else None

@@ -1,4 +1,4 @@
-"""Programs aimed at one thing each: remainders, windows, scalars, layouts, streams, integers."""
+"""Programs aimed at one thing each: remainders, windows, scalars, layouts, nests, integers."""
 
 from __future__ import annotations
 
@@ -170,8 +170,8 @@ SUSPECTS: dict[str, Suspect] = {
         "ops.sigmoid(x1) / (x1 * x1 + 1.0)",
         reaches=("reciprocal on vector",),
     ),
-    "streamed weight": _suspect(
-        "32x256f 256x1000f", "np.tanh(x0) @ x1", reaches=("streamed",), sbuf_bytes=9000
+    "looped weight": _suspect(
+        "32x256f 256x1000f", "np.tanh(x0) @ x1", reaches=("looped",), sbuf_bytes=9000
     ),
     "spilled": _suspect(
         "128x1000f 128x1000f",

@@ -22,7 +22,7 @@ from nkigen_cp.solver.plan import (
 FEATURES = (
     "spilled",
     "fused",
-    "streamed",
+    "looped",
     "converted",
     "peeled",
     "replicated",
@@ -32,7 +32,7 @@ FEATURES = (
 )
 """What a plan may do to a program; every one is to be seen."""
 
-UNUSED_INSTRUCTIONS = ("iota", "bn_stats", "bn_aggr", "tensor_scalar_reduce")
+UNUSED_INSTRUCTIONS = ("iota", "bn_stats", "bn_aggr")
 """Rows of the instruction table that no cover and no move uses yet."""
 
 INSTRUCTIONS = (
@@ -50,6 +50,7 @@ INSTRUCTIONS = (
     "tensor_reduce on vector",
     "tensor_scalar on scalar",
     "tensor_scalar on vector",
+    "tensor_scalar_reduce on vector",
     "tensor_tensor on gpsimd",
     "tensor_tensor on vector",
 )
@@ -69,7 +70,9 @@ def features(graph: Graph, plan: Plan, kernel: Kernel) -> Counter[str]:
 
 def _of_plan(plan: Plan) -> Iterator[str]:
     words = set(plan.residency.values())
-    yield from (w for w in ("spilled", "fused", "streamed") if w in words)
+    yield from (w for w in ("spilled", "fused") if w in words)
+    if plan.data.loops:
+        yield "looped"
     kinds = {type(s.spec) for s in plan.steps}
     for kind, name in (
         (Transpose, "converted"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 import nkigen_cp as cp
 from nkigen_cp.ir.nki.kernel import Instruction, Kernel, Loop, Statement, View, walk
 from nkigen_cp.ir.nki.loops import iterations
+from nkigen_cp.solver.structure import Structure
+from tests.solver.nests import nested_plan
 
 Array = NDArray[Any]
 
@@ -30,10 +33,22 @@ class Lowered:
 
 def lowered(fn: Callable[..., Any], *shapes: tuple[int, ...], dtype: str = "float32") -> Lowered:
     """The function compiled for standard normal arrays; ``want`` is numpy's result in float64."""
+    graph = cp.trace(fn, *(cp.spec(s, dtype) for s in shapes))
+    return _compiled(fn, cp.solve(graph, effort="fast"))
+
+
+def lowered_without_loops(
+    fn: Callable[..., Any], *shapes: tuple[int, ...], sbuf: int = cp.TRN2.sbuf_partition_bytes
+) -> Lowered:
+    """The same for float32, planned without loops in ``sbuf`` bytes per partition."""
+    graph = cp.trace(fn, *(cp.spec(s, "float32") for s in shapes))
+    target = dataclasses.replace(cp.TRN2, sbuf_partition_bytes=sbuf)
+    return _compiled(fn, nested_plan(graph, Structure(), target=target))
+
+
+def _compiled(fn: Callable[..., Any], plan: cp.Plan) -> Lowered:
     rng = np.random.default_rng(0)
-    drawn = [rng.standard_normal(s, np.float32) for s in shapes]
-    specs = [cp.spec(s, dtype) for s in shapes]
-    plan = cp.solve(cp.trace(fn, *specs), effort="fast")
+    drawn = [rng.standard_normal(t.shape, np.float32) for t in plan.graph.inputs]
     arrays = tuple(a.astype(t.dtype.numpy) for a, t in zip(drawn, plan.graph.inputs, strict=True))
     want = np.asarray(fn(*(a.astype(np.float64) for a in arrays)))
     return Lowered(plan=plan, kernel=cp.lower(plan), arrays=arrays, want=want)

@@ -9,7 +9,7 @@ import pytest
 
 import nkigen_cp as cp
 from nkigen_cp.ir.nki.kernel import Affine, Alloc, Instruction, Loop, Memory, walk
-from nkigen_cp.solver.plan import Contract, Elementwise, Spec
+from nkigen_cp.solver.plan import Contract, Elementwise, Spec, Stream
 from tests.lowering.kernels import (
     KINDS,
     Lowered,
@@ -18,6 +18,7 @@ from tests.lowering.kernels import (
     kind,
     loops,
     lowered,
+    lowered_without_loops,
     matmul,
     views,
 )
@@ -84,22 +85,33 @@ def test_psum_tiles_are_fresh_in_every_turn() -> None:
     (outer,) = loops(made.kernel)
     allocated = [s.buffer for s in outer.body if isinstance(s, Alloc)]
     assert [b.memory for b in allocated] == [Memory.PSUM]
-    assert allocated[0].copies == 2
+    assert allocated[0].copies == 4
     assert allocated[0].partition_bytes <= 2048
     assert by_kind(made.kernel)["nc_matmul"] == 4
 
 
 def test_streamed_operands_are_loaded_inside_the_loop() -> None:
-    made = lowered(matmul, (128, 2048), (2048, 4096))
-    stream = next(
-        s.spec.stream for s in made.plan.steps if isinstance(s.spec, Contract) and s.spec.stream
-    )
+    made = lowered_without_loops(matmul, (128, 2048), (2048, 4096))
+    stream = _stream(made)
     outer = next(x for x in loops(made.kernel) if any(_is(s, "dma_copy") for s in x.body))
     load = next(s for s in outer.body if isinstance(s, Instruction))
     tile = made.kernel.buffers[views(load)["dst"].buffer]
     assert (tile.tensor, tile.copies) == ("b", stream.copies)
     assert outer.upper.value({}) == 4096 // stream.block
     assert any(isinstance(s, Alloc) and s.buffer == tile for s in outer.body)
+
+
+def _stream(made: Lowered) -> Stream:
+    specs = [s.spec for s in made.plan.steps if isinstance(s.spec, Contract)]
+    return next(s.stream for s in specs if s.stream)
+
+
+@pytest.mark.parametrize("columns", [1000, 1024, 1027])
+def test_the_last_block_of_a_stream_may_be_shorter(columns: int) -> None:
+    made = lowered_without_loops(matmul, (100, 257), (257, columns), sbuf=11_000)
+    assert made.plan.residency["b"] == "streamed"
+    assert (columns % _stream(made).block == 0) == (columns == 1024)
+    assert _error(made) < 1e-3
 
 
 def test_transposes_go_through_psum_and_share_evictions() -> None:

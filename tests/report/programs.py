@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 import nkigen_cp as cp
+from nkigen_cp.solver.structure import Structure
+from tests.solver.nests import nested_plan
 
 
 def gated(x: Any, weight: Any, bias: Any) -> Any:
@@ -56,9 +58,18 @@ def regrouped_plan() -> cp.Plan:
 
 @functools.cache
 def streaming_plan() -> cp.Plan:
-    """Weights that do not fit SBUF at once."""
-    x, w = cp.spec((128, 2048), "float32"), cp.spec((2048, 4096), "float32")
-    return cp.solve(cp.trace(projected, x, w), effort="fast")
+    """Weights that do not fit SBUF at once: without loops the contraction streams them."""
+    return nested_plan(_projection(), Structure())
+
+
+@functools.cache
+def looped_plan() -> cp.Plan:
+    """The same weights, as the solver plans them."""
+    return cp.solve(_projection(), effort="fast")
+
+
+def _projection() -> cp.Graph:
+    return cp.trace(projected, cp.spec((128, 2048), "float32"), cp.spec((2048, 4096), "float32"))
 
 
 PLANS: Mapping[str, Callable[[], cp.Plan]] = {
@@ -66,4 +77,5 @@ PLANS: Mapping[str, Callable[[], cp.Plan]] = {
     "scores": scores_plan,
     "regrouped": regrouped_plan,
     "streaming": streaming_plan,
+    "looped": looped_plan,
 }

@@ -272,10 +272,10 @@ NEST_CORRUPTIONS: tuple[Corruption, ...] = (
         program="softmax",
         breaks=_layout("max_1", lambda x: replace(x, fixed=x.fixed * 2)),
     ),
-    Corruption(rule="paths", program="softmax", breaks=_step("subtract_1", path=())),
+    Corruption(rule="paths", program="softmax", breaks=_step("subtract_1_negated", path=())),
     Corruption(rule="paths", program=_MATMUL, breaks=_step("load.w", path=())),
     Corruption(rule="paths", program="attention", breaks=_step("contract_2", path=("L1", "L0"))),
-    Corruption(rule="paths", program="softmax", breaks=_behind("load", "subtract_1")),
+    Corruption(rule="paths", program="softmax", breaks=_behind("load", "subtract_1_negated")),
     Corruption(rule="paths", program="crossing whole", breaks=_behind("store.sum_1", "max_1")),
     Corruption(rule="homes", program="attention", breaks=_layout("scores", _swapped)),
     Corruption(rule="homes", program="crossing whole", breaks=_layout("exps", _in_first_nest)),
@@ -284,7 +284,9 @@ NEST_CORRUPTIONS: tuple[Corruption, ...] = (
         program="crossing whole",
         breaks=_reads("sum_1", "data", lambda i: replace(i, loop="L1")),
     ),
-    Corruption(rule="read after written", program="softmax", breaks=_behind("max_1", "subtract_1")),
+    Corruption(
+        rule="read after written", program="softmax", breaks=_behind("max_1", "subtract_1_negated")
+    ),
     Corruption(
         rule="read after written",
         program="softmax",
@@ -296,7 +298,7 @@ NEST_CORRUPTIONS: tuple[Corruption, ...] = (
     Corruption(
         rule="shared places",
         program="softmax",
-        breaks=_over("divide_1@", "subtract_1@d0.1/128[L0]"),
+        breaks=_over("divide_1@", "max_1_negated@d0.1/128[L0]"),
     ),
     Corruption(
         rule="shared places",
@@ -310,10 +312,9 @@ NEST_CORRUPTIONS: tuple[Corruption, ...] = (
         rule="shared places",
         program="attention",
         breaks=_all(
-            _over("_softmax.divide_1@", "_softmax.exps@d1.1/128[L0.L1]"),
             _over("_softmax.divide_1_reciprocal@", "_softmax.sum_1@d1.1/128[L0.L1]"),
-            _over("_softmax.exps@", "_softmax.subtract_1@d1.1/128[L0.L1]"),
-            _over("_softmax.subtract_1@", "_softmax.max_1@d1.1/128[L0.L1]"),
+            _over("_softmax.exps@", "scores@d1.1/128[L0.L1]"),
+            _over("contract_2@d1", "_softmax.divide_1_reciprocal@d1.1/128[L0.L1]"),
         ),
     ),
     Corruption(
@@ -360,7 +361,7 @@ NEST_CORRUPTIONS: tuple[Corruption, ...] = (
     ),
     Corruption(rule="tile sizes", program="blocked sum", breaks=_step("sum_1.part", sbuf_bytes=0)),
     Corruption(rule="capacity", program="crossing spilled", target={"sbuf_partition_bytes": 8000}),
-    Corruption(rule="addresses", program="softmax", breaks=_shifted("exps", "subtract_1", 2)),
+    Corruption(rule="addresses", program="softmax", breaks=_shifted("divide_1@", "exps", 2)),
     Corruption(rule="addresses", program="blocked contraction", breaks=_moved_accumulator),
     Corruption(rule="prices", program="softmax", breaks=_one_trip("sum_1")),
     Corruption(rule="prices", program=_MATMUL, breaks=_one_trip("load.w")),

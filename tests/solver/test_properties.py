@@ -108,8 +108,8 @@ def test_the_same_request_gives_the_same_bytes(name: str) -> None:
 
 def test_too_large_for_sbuf_names_the_tensors() -> None:
     wide = Tiny(function=_squared, shapes=((128, 100_000),))
-    with pytest.raises(cp.Infeasible, match=r"SBUF of 212984 B .* x \(400000 B\)"):
-        wide.plan()
+    with pytest.raises(cp.Infeasible, match=r"SBUF of 512 B .* x \(400000 B\)"):
+        wide.plan(replace(cp.TRN2, sbuf_partition_bytes=512))
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def bind(program: Program, loops: Sequence[Loop]) -> Program:
     _check_nesting(found)
     _check_edges(found)
     order = _grouped(found, list(bound), 0)
-    return accumulated(replace(found, ops={n: bound[n] for n in order}))
+    found = accumulated(replace(found, ops={n: bound[n] for n in order}))
+    return replace(found, ops={n: found.ops[n] for n in _grouped(found, list(found.ops), 0)})
 
 
 def common_path(*paths: Sequence[str]) -> tuple[str, ...]:

@@ -133,13 +133,15 @@ class FactorOp:
 class Loop:
     """A loop around consecutive ops: ``digits`` gives each op's digit that it counts.
 
-    ``copies`` is the multi-buffering of what lives for one iteration.
+    ``copies`` is the multi-buffering of what lives for one iteration. In a ``segment`` the Tensor
+    Engine does nothing after the first op, so that it runs ahead of the other engines.
     """
 
     name: str
     trips: int
     digits: Mapping[str, str]
     copies: int = 2
+    segment: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

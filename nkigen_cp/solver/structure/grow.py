@@ -19,6 +19,7 @@ from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.solver.stores import split_stores
 from nkigen_cp.solver.structure.coarse import Coarse, look
 from nkigen_cp.solver.structure.follow import Axis, follow, instances
+from nkigen_cp.solver.structure.segments import segmented
 from nkigen_cp.solver.structure.values import Structure
 from nkigen_cp.targets.target import Target
 
@@ -125,7 +126,18 @@ def proposals(graph: Graph, target: Target) -> list[Proposal]:
         beam = _best(grown, target)
     fitting += [p for p in beam if not p.coarse.crowded]
     best = sorted(fitting, key=lambda p: p.coarse.total_ns)[:MOST_PROPOSALS]
-    return [_in_pieces(job, p) for p in best]
+    return [q for p in best for q in _variants(job, _in_pieces(job, p))]
+
+
+def _variants(job: _Search, p: Proposal) -> list[Proposal]:
+    """The structure, and the same with segments."""
+    structure = segmented(p.program, p.structure, DEEPEST)
+    if structure == p.structure:
+        return [p]
+    try:
+        return [replace(p, structure=structure, program=job.program(structure)), p]
+    except PlanError:
+        return [p]
 
 
 def proposal_of(graph: Graph, target: Target, structure: Structure) -> Proposal:
