@@ -89,34 +89,35 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                           data=qkv_copy_2_by_d1[0:128, 128 * i_blk:128 * i_blk + 128],
                           engine=nisa.engine.tensor)
     nisa.tensor_copy(dst=qkv_copy_2_by_d2, src=qkv_copy_2_T, engine=nisa.engine.vector)
-    # partition: d0; free: chunk, d1.0, d1.1, d1.2
-    qkv_weight_0_by_d0 = nl.ndarray((128, 8, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                    name="qkv_weight_0_by_d0")
-
-    # load qkv_weight.0
-    nisa.dma_copy(dst=qkv_weight_0_by_d0,
-                  src=qkv_weight_v[0:8, 0:128, 0:8, 0:2, 0:128].permute((1, 0, 2, 3, 4)))
     # partition: d1; free: d2.0, d2.1, d2.2
     q_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="q_by_d1")
-    for i_d2 in range(4):
-        # accumulates q
-        q_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                          name=f"q_ps_i_d2{i_d2}")
-        for i_d2_in in range(2):
-            for i_r3 in range(8):
-                nisa.nc_matmul(dst=q_ps[0:128, i_d2_in, 0:2, 0:128],
-                               stationary=qkv_copy_2_by_d2[0:128, i_r3, 0:128],
-                               moving=qkv_weight_0_by_d0[0:128, i_r3, 2 * i_d2 + i_d2_in, 0:2, 0:128],
-                               accumulate=(i_r3 > 0))
-        nisa.tensor_copy(dst=q_by_d1[0:128, 2 * i_d2:2 * i_d2 + 2, 0:2, 0:128], src=q_ps,
-                         engine=nisa.engine.scalar)
+    for i_d2_blk in range(2):
+        # block of 4 along d1.0; partition d0/128
+        qkv_weight_0_tile = nl.ndarray((128, 8, 4, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                       name=f"qkv_weight_0_tile_i_d2_blk{i_d2_blk}")
+
+        # load qkv_weight.0
+        nisa.dma_copy(dst=qkv_weight_0_tile,
+                      src=qkv_weight_v[0:8, 0:128, 4 * i_d2_blk:4 * i_d2_blk + 4, 0:2, 0:128].permute((1, 0, 2, 3, 4)))
+        for i_d2 in range(2):
+            # accumulates q
+            q_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
+                              name=f"q_ps_i_d2_blk{i_d2_blk}_i_d2{i_d2}")
+            for i_d2_in in range(2):
+                for i_r3 in range(8):
+                    nisa.nc_matmul(dst=q_ps[0:128, i_d2_in, 0:2, 0:128],
+                                   stationary=qkv_copy_2_by_d2[0:128, i_r3, 0:128],
+                                   moving=qkv_weight_0_tile[0:128, i_r3, 2 * i_d2 + i_d2_in, 0:2, 0:128],
+                                   accumulate=(i_r3 > 0))
+            nisa.tensor_copy(dst=q_by_d1[0:128, 4 * i_d2_blk + 2 * i_d2:4 * i_d2_blk + 2 * i_d2 + 2, 0:2, 0:128],
+                             src=q_ps, engine=nisa.engine.scalar)
     # partition: d0; free: chunk, d1.0, d1.1
     qkv_weight_1_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="qkv_weight_1_by_d0")
-
-    # load qkv_weight.1
-    nisa.dma_copy(dst=qkv_weight_1_by_d0,
-                  src=qkv_weight_v_2[0:8, 0:128, 16:24, 0:128].permute((1, 0, 2, 3)))
+    for i_chunk in range(2):
+        # load qkv_weight.1
+        nisa.dma_copy(dst=qkv_weight_1_by_d0[0:128, 4 * i_chunk:4 * i_chunk + 4, 0:8, 0:128],
+                      src=qkv_weight_v_2[4 * i_chunk:4 * i_chunk + 4, 0:128, 16:24, 0:128].permute((1, 0, 2, 3)))
     # partition: d1; free: d2.0, d2.1
     k_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="k_by_d1")
     for i_d2_2 in range(2):
@@ -132,10 +133,10 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
     # partition: d0; free: chunk, d1.0, d1.1
     qkv_weight_2_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="qkv_weight_2_by_d0")
-
-    # load qkv_weight.2
-    nisa.dma_copy(dst=qkv_weight_2_by_d0,
-                  src=qkv_weight_v_2[0:8, 0:128, 24:32, 0:128].permute((1, 0, 2, 3)))
+    for i_chunk_2 in range(2):
+        # load qkv_weight.2
+        nisa.dma_copy(dst=qkv_weight_2_by_d0[0:128, 4 * i_chunk_2:4 * i_chunk_2 + 4, 0:8, 0:128],
+                      src=qkv_weight_v_2[4 * i_chunk_2:4 * i_chunk_2 + 4, 0:128, 24:32, 0:128].permute((1, 0, 2, 3)))
     # partition: d1; free: d2.0, d2.1
     v_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="v_by_d1")
     for i_d2_3 in range(2):
@@ -283,6 +284,19 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                        engine=nisa.engine.gpsimd)
     nisa.tensor_tensor(dst=q_3_by_d1[0:128, 0:8, 0:2, 64:128], data1=rope__rotate_multiply_4_by_d1,
                        data2=rope__rotate_multiply_3_by_d1, op=nl.add, engine=nisa.engine.gpsimd)
+    # partition: d3; free: d2.0, d2.1, d1
+    q_3_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="q_3_by_d3")
+    for i_d2_0 in range(8):
+        # blocks of q_3, transposed
+        q_3_T = nl.ndarray((128, 2, 128), dtype=nl.bfloat16, buffer=nl.psum,
+                           name=f"q_3_T_i_d2_0{i_d2_0}")
+        for i_blk_2 in range(2):
+            # transpose q_3
+            nisa.nc_transpose(dst=q_3_T[0:128, i_blk_2, 0:128],
+                              data=q_3_by_d1[0:128, i_d2_0, i_blk_2, 0:128],
+                              engine=nisa.engine.tensor)
+        nisa.tensor_copy(dst=q_3_by_d3[0:128, i_d2_0, 0:2, 0:128], src=q_3_T,
+                         engine=nisa.engine.vector)
     # partition: d1; free: d2, d3
     rope__rotate_multiply_5_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32, buffer=nl.sbuf,
                                                name="rope__rotate_multiply_5_by_d1")
@@ -316,19 +330,6 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                        engine=nisa.engine.gpsimd)
     nisa.tensor_tensor(dst=k_3_by_d1[0:128, 0:8, 64:128], data1=rope__rotate_multiply_8_by_d1,
                        data2=rope__rotate_multiply_7_by_d1, op=nl.add, engine=nisa.engine.gpsimd)
-    # partition: d3; free: d2.0, d2.1, d1
-    q_3_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="q_3_by_d3")
-    for i_d2_0 in range(8):
-        # blocks of q_3, transposed
-        q_3_T = nl.ndarray((128, 2, 128), dtype=nl.bfloat16, buffer=nl.psum,
-                           name=f"q_3_T_i_d2_0{i_d2_0}")
-        for i_blk_2 in range(2):
-            # transpose q_3
-            nisa.nc_transpose(dst=q_3_T[0:128, i_blk_2, 0:128],
-                              data=q_3_by_d1[0:128, i_d2_0, i_blk_2, 0:128],
-                              engine=nisa.engine.tensor)
-        nisa.tensor_copy(dst=q_3_by_d3[0:128, i_d2_0, 0:2, 0:128], src=q_3_T,
-                         engine=nisa.engine.vector)
     # partition: d3; free: d2, d1
     k_3_by_d3 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="k_3_by_d3")
     # blocks of k_3, transposed
@@ -368,28 +369,25 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                                             name="merged_softmax_max_1_by_d2")
     nisa.tensor_reduce(dst=merged_softmax_max_1_by_d2.permute((0, 2, 1)), op=nl.maximum,
                        data=merged_scores_2_by_d2, axis=3)
-    # partition: d2; free: d1.0, d1.1, d3
-    merged_softmax_subtract_1_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                                 name="merged_softmax_subtract_1_by_d2")
-    for i_d1_2 in range(8):
-        for i_d1_3 in range(2):
-            nisa.tensor_scalar(dst=merged_softmax_subtract_1_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
-                               data=merged_scores_2_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
-                               op0=nl.subtract,
-                               operand0=merged_softmax_max_1_by_d2[0:128, i_d1_3, i_d1_2:i_d1_2 + 1],
-                               engine=nisa.engine.vector)
+    # partition: d2; free: d1.1, d1.0
+    merged_softmax_max_1_negated_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32, buffer=nl.sbuf,
+                                                    name="merged_softmax_max_1_negated_by_d2")
+    nisa.tensor_scalar(dst=merged_softmax_max_1_negated_by_d2.permute((0, 2, 1)),
+                       data=merged_softmax_max_1_by_d2.permute((0, 2, 1)), op0=nl.multiply,
+                       operand0=-1.0, engine=nisa.engine.scalar)
     # partition: d2; free: d1.0, d1.1, d3
     merged_softmax_exps_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                            name="merged_softmax_exps_by_d2")
     # partition: d2; free: d1.1, d1.0
     merged_softmax_sum_1_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32, buffer=nl.sbuf,
                                             name="merged_softmax_sum_1_by_d2")
-    for i_d1_4 in range(8):
-        for i_d1_5 in range(2):
-            nisa.activation(dst=merged_softmax_exps_by_d2[0:128, i_d1_4, i_d1_5, 0:128], op=nl.exp,
-                            data=merged_softmax_subtract_1_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
+    for i_d1_2 in range(8):
+        for i_d1_3 in range(2):
+            nisa.activation(dst=merged_softmax_exps_by_d2[0:128, i_d1_2, i_d1_3, 0:128], op=nl.exp,
+                            data=merged_scores_2_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
+                            bias=merged_softmax_max_1_negated_by_d2[0:128, i_d1_3, i_d1_2:i_d1_2 + 1],
                             reduce_op=nl.add,
-                            reduce_res=merged_softmax_sum_1_by_d2[0:128, i_d1_5, i_d1_4:i_d1_4 + 1],
+                            reduce_res=merged_softmax_sum_1_by_d2[0:128, i_d1_3, i_d1_2:i_d1_2 + 1],
                             reduce_cmd=nisa.reduce_cmd.reset_reduce)
     # partition: d2; free: d1.1, d1.0
     merged_softmax_divide_1_reciprocal_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32,
@@ -400,12 +398,12 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
     # partition: d2; free: d1.0, d1.1, d3
     merged_softmax_copy_1_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                              name="merged_softmax_copy_1_by_d2")
-    for i_d1_6 in range(8):
-        for i_d1_7 in range(2):
-            nisa.tensor_scalar(dst=merged_softmax_copy_1_by_d2[0:128, i_d1_6, i_d1_7, 0:128],
-                               data=merged_softmax_exps_by_d2[0:128, i_d1_6, i_d1_7, 0:128],
+    for i_d1_4 in range(8):
+        for i_d1_5 in range(2):
+            nisa.tensor_scalar(dst=merged_softmax_copy_1_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
+                               data=merged_softmax_exps_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
                                op0=nl.multiply,
-                               operand0=merged_softmax_divide_1_reciprocal_by_d2[0:128, i_d1_7, i_d1_6:i_d1_6 + 1],
+                               operand0=merged_softmax_divide_1_reciprocal_by_d2[0:128, i_d1_5, i_d1_4:i_d1_4 + 1],
                                engine=nisa.engine.scalar)
     # partition: d3; free: d1.0, d1.1, d2
     merged_softmax_copy_1_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
@@ -424,23 +422,24 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
     # partition: d3; free: d1.0, d1.1, d2
     merged_x_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                 name="merged_x_by_d3")
-    for i_d1_8 in range(4):
+    for i_d1_6 in range(4):
         # accumulates merged.x
         merged_x_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                 name=f"merged_x_ps_i_d1_8{i_d1_8}")
+                                 name=f"merged_x_ps_i_d1_6{i_d1_6}")
         for i_d1_in_3 in range(2):
             nisa.nc_matmul(dst=merged_x_ps[0:128, i_d1_in_3, 0:2, 0:128],
-                           stationary=v_by_d1[0:128, 2 * i_d1_8 + i_d1_in_3, 0:128],
-                           moving=merged_softmax_copy_1_by_d3[0:128, 2 * i_d1_8 + i_d1_in_3, 0:2, 0:128],
+                           stationary=v_by_d1[0:128, 2 * i_d1_6 + i_d1_in_3, 0:128],
+                           moving=merged_softmax_copy_1_by_d3[0:128, 2 * i_d1_6 + i_d1_in_3, 0:2, 0:128],
                            accumulate=False)
-        nisa.tensor_copy(dst=merged_x_by_d3[0:128, 2 * i_d1_8:2 * i_d1_8 + 2, 0:2, 0:128],
+        nisa.tensor_copy(dst=merged_x_by_d3[0:128, 2 * i_d1_6:2 * i_d1_6 + 2, 0:2, 0:128],
                          src=merged_x_ps, engine=nisa.engine.scalar)
     # partition: d0.2; free: d0.0, d0.1, d1
     o_weight_by_d0_2 = nl.ndarray((128, 8, 2, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
                                   name="o_weight_by_d0_2")
-
-    # load o_weight
-    nisa.dma_copy(dst=o_weight_by_d0_2, src=o_weight_v.permute((2, 0, 1, 3)))
+    for i_d0_0 in range(4):
+        # load o_weight
+        nisa.dma_copy(dst=o_weight_by_d0_2[0:128, 2 * i_d0_0:2 * i_d0_0 + 2, 0:2, 0:1024],
+                      src=o_weight_v[2 * i_d0_0:2 * i_d0_0 + 2, 0:2, 0:128, 0:1024].permute((2, 0, 1, 3)))
     # partition: d1; free: d2
     add_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.bfloat16, buffer=nl.sbuf, name="add_1_by_d1")
     for i_d2_10 in range(2):

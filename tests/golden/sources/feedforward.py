@@ -26,13 +26,6 @@ def feedforward(x, gate_up_weight, down_weight, gate_up_bias, down_bias):
     gate_up_bias_v = gate_up_bias.reshape((48, 128))
     add_1_v = add_1.reshape((128, 1024))
 
-    # partition: d0; free: chunk, d1
-    gate_up_weight_0_by_d0 = nl.ndarray((128, 8, 3072), dtype=nl.float32, buffer=nl.sbuf,
-                                        name="gate_up_weight_0_by_d0")
-
-    # load gate_up_weight.0
-    nisa.dma_copy(dst=gate_up_weight_0_by_d0,
-                  src=gate_up_weight_v[0:8, 0:128, 0:3072].permute((1, 0, 2)))
     # partition: d1; free: d2
     x_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d1")
 
@@ -59,23 +52,25 @@ def feedforward(x, gate_up_weight, down_weight, gate_up_bias, down_bias):
     # partition: d2; free: chunk, d1
     silu_multiply_1_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
                                        name="silu_multiply_1_by_d2")
-    for i_d2_2 in range(24):
-        # accumulates contract_1_2
-        contract_1_2_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
-                                     name=f"contract_1_2_ps_i_d2_2{i_d2_2}")
-        for i_r3 in range(8):
-            nisa.nc_matmul(dst=contract_1_2_ps,
-                           stationary=gate_up_weight_0_by_d0[0:128, i_r3, 128 * i_d2_2:128 * i_d2_2 + 128],
-                           moving=x_by_d2[0:128, i_r3, 0:128], accumulate=(i_r3 > 0))
-        nisa.activation(dst=silu_multiply_1_by_d2[0:128, i_d2_2, 0:128], op=nl.silu,
-                        data=contract_1_2_ps, bias=gate_up_bias_0_by_d0[0:128, i_d2_2:i_d2_2 + 1])
-    # partition: d0; free: chunk, d1
-    gate_up_weight_1_by_d0 = nl.ndarray((128, 8, 3072), dtype=nl.float32, buffer=nl.sbuf,
-                                        name="gate_up_weight_1_by_d0")
+    for i_d2_blk in range(3):
+        # block of 1024 along d1; partition d0/128
+        gate_up_weight_0_tile = nl.ndarray((128, 8, 1024), dtype=nl.float32, buffer=nl.sbuf,
+                                           name=f"gate_up_weight_0_tile_i_d2_blk{i_d2_blk}")
 
-    # load gate_up_weight.1
-    nisa.dma_copy(dst=gate_up_weight_1_by_d0,
-                  src=gate_up_weight_v[0:8, 0:128, 3072:6144].permute((1, 0, 2)))
+        # load gate_up_weight.0
+        nisa.dma_copy(dst=gate_up_weight_0_tile,
+                      src=gate_up_weight_v[0:8, 0:128, 1024 * i_d2_blk:1024 * i_d2_blk + 1024].permute((1, 0, 2)))
+        for i_d2_2 in range(8):
+            # accumulates contract_1_2
+            contract_1_2_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
+                                         name=f"contract_1_2_ps_i_d2_blk{i_d2_blk}_i_d2_2{i_d2_2}")
+            for i_r3 in range(8):
+                nisa.nc_matmul(dst=contract_1_2_ps,
+                               stationary=gate_up_weight_0_tile[0:128, i_r3, 128 * i_d2_2:128 * i_d2_2 + 128],
+                               moving=x_by_d2[0:128, i_r3, 0:128], accumulate=(i_r3 > 0))
+            nisa.activation(dst=silu_multiply_1_by_d2[0:128, 8 * i_d2_blk + i_d2_2, 0:128],
+                            op=nl.silu, data=contract_1_2_ps,
+                            bias=gate_up_bias_0_by_d0[0:128, 8 * i_d2_blk + i_d2_2:8 * i_d2_blk + i_d2_2 + 1])
     # partition: d0; free: chunk
     gate_up_bias_1_by_d0 = nl.ndarray((128, 24), dtype=nl.float32, buffer=nl.sbuf,
                                       name="gate_up_bias_1_by_d0")
@@ -85,25 +80,27 @@ def feedforward(x, gate_up_weight, down_weight, gate_up_bias, down_bias):
     # partition: d2; free: chunk, d1
     multiply_1_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
                                   name="multiply_1_by_d2")
-    for i_d2_3 in range(24):
-        # accumulates contract_1_3
-        contract_1_3_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
-                                     name=f"contract_1_3_ps_i_d2_3{i_d2_3}")
-        for i_r3_2 in range(8):
-            nisa.nc_matmul(dst=contract_1_3_ps,
-                           stationary=gate_up_weight_1_by_d0[0:128, i_r3_2, 128 * i_d2_3:128 * i_d2_3 + 128],
-                           moving=x_by_d2[0:128, i_r3_2, 0:128], accumulate=(i_r3_2 > 0))
-        nisa.scalar_tensor_tensor(dst=multiply_1_by_d2[0:128, i_d2_3, 0:128], data=contract_1_3_ps,
-                                  op0=nl.add,
-                                  operand0=gate_up_bias_1_by_d0[0:128, i_d2_3:i_d2_3 + 1],
-                                  op1=nl.multiply,
-                                  operand1=silu_multiply_1_by_d2[0:128, i_d2_3, 0:128])
-    # partition: d0; free: chunk, d1
-    down_weight_by_d0 = nl.ndarray((128, 24, 1024), dtype=nl.float32, buffer=nl.sbuf,
-                                   name="down_weight_by_d0")
+    for i_d2_blk_2 in range(3):
+        # block of 1024 along d1; partition d0/128
+        gate_up_weight_1_tile = nl.ndarray((128, 8, 1024), dtype=nl.float32, buffer=nl.sbuf,
+                                           name=f"gate_up_weight_1_tile_i_d2_blk_2{i_d2_blk_2}")
 
-    # load down_weight
-    nisa.dma_copy(dst=down_weight_by_d0, src=down_weight_v.permute((1, 0, 2)))
+        # load gate_up_weight.1
+        nisa.dma_copy(dst=gate_up_weight_1_tile,
+                      src=gate_up_weight_v[0:8, 0:128, 1024 * i_d2_blk_2 + 3072:1024 * i_d2_blk_2 + 4096].permute((1, 0, 2)))
+        for i_d2_3 in range(8):
+            # accumulates contract_1_3
+            contract_1_3_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
+                                         name=f"contract_1_3_ps_i_d2_blk_2{i_d2_blk_2}_i_d2_3{i_d2_3}")
+            for i_r3_2 in range(8):
+                nisa.nc_matmul(dst=contract_1_3_ps,
+                               stationary=gate_up_weight_1_tile[0:128, i_r3_2, 128 * i_d2_3:128 * i_d2_3 + 128],
+                               moving=x_by_d2[0:128, i_r3_2, 0:128], accumulate=(i_r3_2 > 0))
+            nisa.scalar_tensor_tensor(dst=multiply_1_by_d2[0:128, 8 * i_d2_blk_2 + i_d2_3, 0:128],
+                                      data=contract_1_3_ps, op0=nl.add,
+                                      operand0=gate_up_bias_1_by_d0[0:128, 8 * i_d2_blk_2 + i_d2_3:8 * i_d2_blk_2 + i_d2_3 + 1],
+                                      op1=nl.multiply,
+                                      operand1=silu_multiply_1_by_d2[0:128, 8 * i_d2_blk_2 + i_d2_3, 0:128])
     # one partition; free: d0
     down_bias_row = nl.ndarray((1, 1024), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_row")
 
@@ -126,16 +123,22 @@ def feedforward(x, gate_up_weight, down_weight, gate_up_bias, down_bias):
                          engine=nisa.engine.scalar)
     # partition: d1; free: d2
     add_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="add_1_by_d1")
-    for i_d2_4 in range(2):
+    for i_d2_blk_3 in range(2):
+        # block of 512 along d1; partition d0/128
+        down_weight_tile = nl.ndarray((128, 24, 512), dtype=nl.float32, buffer=nl.sbuf,
+                                      name=f"down_weight_tile_i_d2_blk_3{i_d2_blk_3}")
+
+        # load down_weight
+        nisa.dma_copy(dst=down_weight_tile,
+                      src=down_weight_v[0:24, 0:128, 512 * i_d2_blk_3:512 * i_d2_blk_3 + 512].permute((1, 0, 2)))
         # accumulates contract_2
         contract_2_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                   name=f"contract_2_ps_i_d2_4{i_d2_4}")
+                                   name=f"contract_2_ps_i_d2_blk_3{i_d2_blk_3}")
         for i_r3_3 in range(24):
             nisa.nc_matmul(dst=contract_2_ps, stationary=multiply_1_by_d2[0:128, i_r3_3, 0:128],
-                           moving=down_weight_by_d0[0:128, i_r3_3, 512 * i_d2_4:512 * i_d2_4 + 512],
-                           accumulate=(i_r3_3 > 0))
-        nisa.tensor_tensor(dst=add_1_by_d1[0:128, 512 * i_d2_4:512 * i_d2_4 + 512],
-                           data1=down_bias_all[0:128, 512 * i_d2_4:512 * i_d2_4 + 512],
+                           moving=down_weight_tile[0:128, i_r3_3, 0:512], accumulate=(i_r3_3 > 0))
+        nisa.tensor_tensor(dst=add_1_by_d1[0:128, 512 * i_d2_blk_3:512 * i_d2_blk_3 + 512],
+                           data1=down_bias_all[0:128, 512 * i_d2_blk_3:512 * i_d2_blk_3 + 512],
                            data2=contract_2_ps, op=nl.add, engine=nisa.engine.vector)
 
     # store add_1

@@ -100,35 +100,36 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                           engine=nisa.engine.tensor)
     nisa.tensor_copy(dst=residual_qkv_copy_2_by_d2, src=residual_qkv_copy_2_T,
                      engine=nisa.engine.vector)
-    # partition: d0; free: chunk, d1.0, d1.1, d1.2
-    qkv_weight_0_by_d0 = nl.ndarray((128, 8, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                    name="qkv_weight_0_by_d0")
-
-    # load qkv_weight.0
-    nisa.dma_copy(dst=qkv_weight_0_by_d0,
-                  src=qkv_weight_v[0:8, 0:128, 0:8, 0:2, 0:128].permute((1, 0, 2, 3, 4)))
     # partition: d1; free: d2.0, d2.1, d2.2
     residual_q_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                   name="residual_q_by_d1")
-    for i_d2 in range(4):
-        # accumulates residual.q
-        residual_q_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                   name=f"residual_q_ps_i_d2{i_d2}")
-        for i_d2_in in range(2):
-            for i_r3 in range(8):
-                nisa.nc_matmul(dst=residual_q_ps[0:128, i_d2_in, 0:2, 0:128],
-                               stationary=residual_qkv_copy_2_by_d2[0:128, i_r3, 0:128],
-                               moving=qkv_weight_0_by_d0[0:128, i_r3, 2 * i_d2 + i_d2_in, 0:2, 0:128],
-                               accumulate=(i_r3 > 0))
-        nisa.tensor_copy(dst=residual_q_by_d1[0:128, 2 * i_d2:2 * i_d2 + 2, 0:2, 0:128],
-                         src=residual_q_ps, engine=nisa.engine.scalar)
+    for i_d2_blk in range(2):
+        # block of 4 along d1.0; partition d0/128
+        qkv_weight_0_tile = nl.ndarray((128, 8, 4, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                       name=f"qkv_weight_0_tile_i_d2_blk{i_d2_blk}")
+
+        # load qkv_weight.0
+        nisa.dma_copy(dst=qkv_weight_0_tile,
+                      src=qkv_weight_v[0:8, 0:128, 4 * i_d2_blk:4 * i_d2_blk + 4, 0:2, 0:128].permute((1, 0, 2, 3, 4)))
+        for i_d2 in range(2):
+            # accumulates residual.q
+            residual_q_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
+                                       name=f"residual_q_ps_i_d2_blk{i_d2_blk}_i_d2{i_d2}")
+            for i_d2_in in range(2):
+                for i_r3 in range(8):
+                    nisa.nc_matmul(dst=residual_q_ps[0:128, i_d2_in, 0:2, 0:128],
+                                   stationary=residual_qkv_copy_2_by_d2[0:128, i_r3, 0:128],
+                                   moving=qkv_weight_0_tile[0:128, i_r3, 2 * i_d2 + i_d2_in, 0:2, 0:128],
+                                   accumulate=(i_r3 > 0))
+            nisa.tensor_copy(dst=residual_q_by_d1[0:128, 4 * i_d2_blk + 2 * i_d2:4 * i_d2_blk + 2 * i_d2 + 2, 0:2, 0:128],
+                             src=residual_q_ps, engine=nisa.engine.scalar)
     # partition: d0; free: chunk, d1.0, d1.1
     qkv_weight_1_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="qkv_weight_1_by_d0")
-
-    # load qkv_weight.1
-    nisa.dma_copy(dst=qkv_weight_1_by_d0,
-                  src=qkv_weight_v_2[0:8, 0:128, 16:24, 0:128].permute((1, 0, 2, 3)))
+    for i_chunk in range(2):
+        # load qkv_weight.1
+        nisa.dma_copy(dst=qkv_weight_1_by_d0[0:128, 4 * i_chunk:4 * i_chunk + 4, 0:8, 0:128],
+                      src=qkv_weight_v_2[4 * i_chunk:4 * i_chunk + 4, 0:128, 16:24, 0:128].permute((1, 0, 2, 3)))
     # partition: d1; free: d2.0, d2.1
     residual_k_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                   name="residual_k_by_d1")
@@ -146,10 +147,10 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d0; free: chunk, d1.0, d1.1
     qkv_weight_2_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="qkv_weight_2_by_d0")
-
-    # load qkv_weight.2
-    nisa.dma_copy(dst=qkv_weight_2_by_d0,
-                  src=qkv_weight_v_2[0:8, 0:128, 24:32, 0:128].permute((1, 0, 2, 3)))
+    for i_chunk_2 in range(2):
+        # load qkv_weight.2
+        nisa.dma_copy(dst=qkv_weight_2_by_d0[0:128, 4 * i_chunk_2:4 * i_chunk_2 + 4, 0:8, 0:128],
+                      src=qkv_weight_v_2[4 * i_chunk_2:4 * i_chunk_2 + 4, 0:128, 24:32, 0:128].permute((1, 0, 2, 3)))
     # partition: d1; free: d2.0, d2.1
     residual_v_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                   name="residual_v_by_d1")
@@ -311,6 +312,20 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data1=residual_rope__rotate_multiply_4_by_d1,
                        data2=residual_rope__rotate_multiply_3_by_d1, op=nl.add,
                        engine=nisa.engine.gpsimd)
+    # partition: d3; free: d2.0, d2.1, d1
+    residual_q_3_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="residual_q_3_by_d3")
+    for i_d2_0 in range(8):
+        # blocks of residual.q_3, transposed
+        residual_q_3_T = nl.ndarray((128, 2, 128), dtype=nl.bfloat16, buffer=nl.psum,
+                                    name=f"residual_q_3_T_i_d2_0{i_d2_0}")
+        for i_blk_2 in range(2):
+            # transpose residual.q_3
+            nisa.nc_transpose(dst=residual_q_3_T[0:128, i_blk_2, 0:128],
+                              data=residual_q_3_by_d1[0:128, i_d2_0, i_blk_2, 0:128],
+                              engine=nisa.engine.tensor)
+        nisa.tensor_copy(dst=residual_q_3_by_d3[0:128, i_d2_0, 0:2, 0:128], src=residual_q_3_T,
+                         engine=nisa.engine.vector)
     # partition: d1; free: d2, d3
     residual_rope__rotate_multiply_5_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
@@ -354,20 +369,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data1=residual_rope__rotate_multiply_8_by_d1,
                        data2=residual_rope__rotate_multiply_7_by_d1, op=nl.add,
                        engine=nisa.engine.gpsimd)
-    # partition: d3; free: d2.0, d2.1, d1
-    residual_q_3_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                    name="residual_q_3_by_d3")
-    for i_d2_0 in range(8):
-        # blocks of residual.q_3, transposed
-        residual_q_3_T = nl.ndarray((128, 2, 128), dtype=nl.bfloat16, buffer=nl.psum,
-                                    name=f"residual_q_3_T_i_d2_0{i_d2_0}")
-        for i_blk_2 in range(2):
-            # transpose residual.q_3
-            nisa.nc_transpose(dst=residual_q_3_T[0:128, i_blk_2, 0:128],
-                              data=residual_q_3_by_d1[0:128, i_d2_0, i_blk_2, 0:128],
-                              engine=nisa.engine.tensor)
-        nisa.tensor_copy(dst=residual_q_3_by_d3[0:128, i_d2_0, 0:2, 0:128], src=residual_q_3_T,
-                         engine=nisa.engine.vector)
     # partition: d3; free: d2, d1
     residual_k_3_by_d3 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="residual_k_3_by_d3")
@@ -411,17 +412,13 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                                      name="residual_merged_softmax_max_1_by_d2")
     nisa.tensor_reduce(dst=residual_merged_softmax_max_1_by_d2.permute((0, 2, 1)), op=nl.maximum,
                        data=residual_merged_scores_2_by_d2, axis=3)
-    # partition: d2; free: d1.0, d1.1, d3
-    residual_merged_softmax_subtract_1_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32,
-                                                          buffer=nl.sbuf,
-                                                          name="residual_merged_softmax_subtract_1_by_d2")
-    for i_d1_2 in range(8):
-        for i_d1_3 in range(2):
-            nisa.tensor_scalar(dst=residual_merged_softmax_subtract_1_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
-                               data=residual_merged_scores_2_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
-                               op0=nl.subtract,
-                               operand0=residual_merged_softmax_max_1_by_d2[0:128, i_d1_3, i_d1_2:i_d1_2 + 1],
-                               engine=nisa.engine.vector)
+    # partition: d2; free: d1.1, d1.0
+    residual_merged_softmax_max_1_negated_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32,
+                                                             buffer=nl.sbuf,
+                                                             name="residual_merged_softmax_max_1_negated_by_d2")
+    nisa.tensor_scalar(dst=residual_merged_softmax_max_1_negated_by_d2.permute((0, 2, 1)),
+                       data=residual_merged_softmax_max_1_by_d2.permute((0, 2, 1)), op0=nl.multiply,
+                       operand0=-1.0, engine=nisa.engine.scalar)
     # partition: d2; free: d1.0, d1.1, d3
     residual_merged_softmax_exps_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32,
                                                     buffer=nl.sbuf,
@@ -429,13 +426,14 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d2; free: d1.1, d1.0
     residual_merged_softmax_sum_1_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32, buffer=nl.sbuf,
                                                      name="residual_merged_softmax_sum_1_by_d2")
-    for i_d1_4 in range(8):
-        for i_d1_5 in range(2):
-            nisa.activation(dst=residual_merged_softmax_exps_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
+    for i_d1_2 in range(8):
+        for i_d1_3 in range(2):
+            nisa.activation(dst=residual_merged_softmax_exps_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
                             op=nl.exp,
-                            data=residual_merged_softmax_subtract_1_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
+                            data=residual_merged_scores_2_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
+                            bias=residual_merged_softmax_max_1_negated_by_d2[0:128, i_d1_3, i_d1_2:i_d1_2 + 1],
                             reduce_op=nl.add,
-                            reduce_res=residual_merged_softmax_sum_1_by_d2[0:128, i_d1_5, i_d1_4:i_d1_4 + 1],
+                            reduce_res=residual_merged_softmax_sum_1_by_d2[0:128, i_d1_3, i_d1_2:i_d1_2 + 1],
                             reduce_cmd=nisa.reduce_cmd.reset_reduce)
     # partition: d2; free: d1.1, d1.0
     residual_merged_softmax_divide_1_reciprocal_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32,
@@ -447,12 +445,12 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     residual_merged_softmax_copy_1_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16,
                                                       buffer=nl.sbuf,
                                                       name="residual_merged_softmax_copy_1_by_d2")
-    for i_d1_6 in range(8):
-        for i_d1_7 in range(2):
-            nisa.tensor_scalar(dst=residual_merged_softmax_copy_1_by_d2[0:128, i_d1_6, i_d1_7, 0:128],
-                               data=residual_merged_softmax_exps_by_d2[0:128, i_d1_6, i_d1_7, 0:128],
+    for i_d1_4 in range(8):
+        for i_d1_5 in range(2):
+            nisa.tensor_scalar(dst=residual_merged_softmax_copy_1_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
+                               data=residual_merged_softmax_exps_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
                                op0=nl.multiply,
-                               operand0=residual_merged_softmax_divide_1_reciprocal_by_d2[0:128, i_d1_7, i_d1_6:i_d1_6 + 1],
+                               operand0=residual_merged_softmax_divide_1_reciprocal_by_d2[0:128, i_d1_5, i_d1_4:i_d1_4 + 1],
                                engine=nisa.engine.scalar)
     # partition: d3; free: d1.0, d1.1, d2
     residual_merged_softmax_copy_1_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16,
@@ -473,23 +471,24 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d3; free: d1.0, d1.1, d2
     residual_merged_x_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                          name="residual_merged_x_by_d3")
-    for i_d1_8 in range(4):
+    for i_d1_6 in range(4):
         # accumulates residual.merged.x
         residual_merged_x_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                          name=f"residual_merged_x_ps_i_d1_8{i_d1_8}")
+                                          name=f"residual_merged_x_ps_i_d1_6{i_d1_6}")
         for i_d1_in_3 in range(2):
             nisa.nc_matmul(dst=residual_merged_x_ps[0:128, i_d1_in_3, 0:2, 0:128],
-                           stationary=residual_v_by_d1[0:128, 2 * i_d1_8 + i_d1_in_3, 0:128],
-                           moving=residual_merged_softmax_copy_1_by_d3[0:128, 2 * i_d1_8 + i_d1_in_3, 0:2, 0:128],
+                           stationary=residual_v_by_d1[0:128, 2 * i_d1_6 + i_d1_in_3, 0:128],
+                           moving=residual_merged_softmax_copy_1_by_d3[0:128, 2 * i_d1_6 + i_d1_in_3, 0:2, 0:128],
                            accumulate=False)
-        nisa.tensor_copy(dst=residual_merged_x_by_d3[0:128, 2 * i_d1_8:2 * i_d1_8 + 2, 0:2, 0:128],
+        nisa.tensor_copy(dst=residual_merged_x_by_d3[0:128, 2 * i_d1_6:2 * i_d1_6 + 2, 0:2, 0:128],
                          src=residual_merged_x_ps, engine=nisa.engine.scalar)
     # partition: d0.2; free: d0.0, d0.1, d1
     o_weight_by_d0_2 = nl.ndarray((128, 8, 2, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
                                   name="o_weight_by_d0_2")
-
-    # load o_weight
-    nisa.dma_copy(dst=o_weight_by_d0_2, src=o_weight_v.permute((2, 0, 1, 3)))
+    for i_d0_0 in range(4):
+        # load o_weight
+        nisa.dma_copy(dst=o_weight_by_d0_2[0:128, 2 * i_d0_0:2 * i_d0_0 + 2, 0:2, 0:1024],
+                      src=o_weight_v[2 * i_d0_0:2 * i_d0_0 + 2, 0:2, 0:128, 0:1024].permute((2, 0, 1, 3)))
     # partition: d1; free: d2
     residual_by_d1 = nl.ndarray((128, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
                                 name="residual_by_d1")
@@ -560,13 +559,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                           data=normed_by_d1[0:128, 128 * i_blk_5:128 * i_blk_5 + 128],
                           engine=nisa.engine.tensor)
     nisa.tensor_copy(dst=normed_by_d2, src=normed_T, engine=nisa.engine.vector)
-    # partition: d0; free: chunk, d1
-    gate_up_weight_0_by_d0 = nl.ndarray((128, 8, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                        name="gate_up_weight_0_by_d0")
-
-    # load gate_up_weight.0
-    nisa.dma_copy(dst=gate_up_weight_0_by_d0,
-                  src=gate_up_weight_v[0:8, 0:128, 0:3072].permute((1, 0, 2)))
     # one partition; free: d0
     gate_up_bias_0_row = nl.ndarray((1, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="gate_up_bias_0_row")
@@ -594,25 +586,42 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d1; free: d2
     forward_gate_by_d1 = nl.ndarray((128, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="forward_gate_by_d1")
-    for i_d2_11 in range(6):
+    # block of 2048 along d1; partition d0/128
+    gate_up_weight_0_tile = nl.ndarray((128, 8, 2048), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                       name="gate_up_weight_0_tile")
+
+    # load gate_up_weight.0
+    nisa.dma_copy(dst=gate_up_weight_0_tile,
+                  src=gate_up_weight_v[0:8, 0:128, 0:2048].permute((1, 0, 2)))
+    for i_d2_11 in range(4):
         # accumulates forward.contract_1_2
         forward_contract_1_2_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
                                              name=f"forward_contract_1_2_ps_i_d2_11{i_d2_11}")
         for i_r3_6 in range(8):
             nisa.nc_matmul(dst=forward_contract_1_2_ps,
                            stationary=normed_by_d2[0:128, i_r3_6, 0:128],
-                           moving=gate_up_weight_0_by_d0[0:128, i_r3_6, 512 * i_d2_11:512 * i_d2_11 + 512],
+                           moving=gate_up_weight_0_tile[0:128, i_r3_6, 512 * i_d2_11:512 * i_d2_11 + 512],
                            accumulate=(i_r3_6 > 0))
         nisa.tensor_tensor(dst=forward_gate_by_d1[0:128, 512 * i_d2_11:512 * i_d2_11 + 512],
                            data1=gate_up_bias_0_all[0:128, 512 * i_d2_11:512 * i_d2_11 + 512],
                            data2=forward_contract_1_2_ps, op=nl.add, engine=nisa.engine.vector)
-    # partition: d0; free: chunk, d1
-    gate_up_weight_1_by_d0 = nl.ndarray((128, 8, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                        name="gate_up_weight_1_by_d0")
-
-    # load gate_up_weight.1
-    nisa.dma_copy(dst=gate_up_weight_1_by_d0,
-                  src=gate_up_weight_v[0:8, 0:128, 3072:6144].permute((1, 0, 2)))
+    # block of 2048 along d1; partition d0/128
+    gate_up_weight_0_tile_2 = nl.ndarray((128, 8, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                         name="gate_up_weight_0_tile_2")
+    nisa.dma_copy(dst=gate_up_weight_0_tile_2,
+                  src=gate_up_weight_v[0:8, 0:128, 2048:3072].permute((1, 0, 2)))
+    for i_d2_12 in range(2):
+        # accumulates forward.contract_1_2
+        forward_contract_1_2_ps_2 = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
+                                               name=f"forward_contract_1_2_ps_2_i_d2_12{i_d2_12}")
+        for i_r3_7 in range(8):
+            nisa.nc_matmul(dst=forward_contract_1_2_ps_2,
+                           stationary=normed_by_d2[0:128, i_r3_7, 0:128],
+                           moving=gate_up_weight_0_tile_2[0:128, i_r3_7, 512 * i_d2_12:512 * i_d2_12 + 512],
+                           accumulate=(i_r3_7 > 0))
+        nisa.tensor_tensor(dst=forward_gate_by_d1[0:128, 512 * i_d2_12 + 2048:512 * i_d2_12 + 2560],
+                           data1=gate_up_bias_0_all[0:128, 512 * i_d2_12 + 2048:512 * i_d2_12 + 2560],
+                           data2=forward_contract_1_2_ps_2, op=nl.add, engine=nisa.engine.vector)
     # one partition; free: d0
     gate_up_bias_1_row = nl.ndarray((1, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="gate_up_bias_1_row")
@@ -640,18 +649,42 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d1; free: d2
     forward_up_by_d1 = nl.ndarray((128, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
                                   name="forward_up_by_d1")
-    for i_d2_12 in range(6):
+    # block of 2048 along d1; partition d0/128
+    gate_up_weight_1_tile = nl.ndarray((128, 8, 2048), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                       name="gate_up_weight_1_tile")
+
+    # load gate_up_weight.1
+    nisa.dma_copy(dst=gate_up_weight_1_tile,
+                  src=gate_up_weight_v[0:8, 0:128, 3072:5120].permute((1, 0, 2)))
+    for i_d2_13 in range(4):
         # accumulates forward.contract_1_3
         forward_contract_1_3_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                             name=f"forward_contract_1_3_ps_i_d2_12{i_d2_12}")
-        for i_r3_7 in range(8):
+                                             name=f"forward_contract_1_3_ps_i_d2_13{i_d2_13}")
+        for i_r3_8 in range(8):
             nisa.nc_matmul(dst=forward_contract_1_3_ps,
-                           stationary=normed_by_d2[0:128, i_r3_7, 0:128],
-                           moving=gate_up_weight_1_by_d0[0:128, i_r3_7, 512 * i_d2_12:512 * i_d2_12 + 512],
-                           accumulate=(i_r3_7 > 0))
-        nisa.tensor_tensor(dst=forward_up_by_d1[0:128, 512 * i_d2_12:512 * i_d2_12 + 512],
-                           data1=gate_up_bias_1_all[0:128, 512 * i_d2_12:512 * i_d2_12 + 512],
+                           stationary=normed_by_d2[0:128, i_r3_8, 0:128],
+                           moving=gate_up_weight_1_tile[0:128, i_r3_8, 512 * i_d2_13:512 * i_d2_13 + 512],
+                           accumulate=(i_r3_8 > 0))
+        nisa.tensor_tensor(dst=forward_up_by_d1[0:128, 512 * i_d2_13:512 * i_d2_13 + 512],
+                           data1=gate_up_bias_1_all[0:128, 512 * i_d2_13:512 * i_d2_13 + 512],
                            data2=forward_contract_1_3_ps, op=nl.add, engine=nisa.engine.vector)
+    # block of 2048 along d1; partition d0/128
+    gate_up_weight_1_tile_2 = nl.ndarray((128, 8, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                         name="gate_up_weight_1_tile_2")
+    nisa.dma_copy(dst=gate_up_weight_1_tile_2,
+                  src=gate_up_weight_v[0:8, 0:128, 5120:6144].permute((1, 0, 2)))
+    for i_d2_14 in range(2):
+        # accumulates forward.contract_1_3
+        forward_contract_1_3_ps_2 = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
+                                               name=f"forward_contract_1_3_ps_2_i_d2_14{i_d2_14}")
+        for i_r3_9 in range(8):
+            nisa.nc_matmul(dst=forward_contract_1_3_ps_2,
+                           stationary=normed_by_d2[0:128, i_r3_9, 0:128],
+                           moving=gate_up_weight_1_tile_2[0:128, i_r3_9, 512 * i_d2_14:512 * i_d2_14 + 512],
+                           accumulate=(i_r3_9 > 0))
+        nisa.tensor_tensor(dst=forward_up_by_d1[0:128, 512 * i_d2_14 + 2048:512 * i_d2_14 + 2560],
+                           data1=gate_up_bias_1_all[0:128, 512 * i_d2_14 + 2048:512 * i_d2_14 + 2560],
+                           data2=forward_contract_1_3_ps_2, op=nl.add, engine=nisa.engine.vector)
     # partition: d1; free: d2
     forward__silu_multiply_1_by_d1 = nl.ndarray((128, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
                                                 name="forward__silu_multiply_1_by_d1")
@@ -665,23 +698,24 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d2; free: chunk, d1
     forward_multiply_1_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                           name="forward_multiply_1_by_d2")
-    for i_d2_13 in range(3):
+    for i_d2_15 in range(3):
         # blocks of forward.multiply_1, transposed
         forward_multiply_1_T = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.psum,
-                                          name=f"forward_multiply_1_T_i_d2_13{i_d2_13}")
+                                          name=f"forward_multiply_1_T_i_d2_15{i_d2_15}")
         for i_blk_6 in range(8):
             # transpose forward.multiply_1
             nisa.nc_transpose(dst=forward_multiply_1_T[0:128, i_blk_6, 0:128],
-                              data=forward_multiply_1_by_d1[0:128, 1024 * i_d2_13 + 128 * i_blk_6:1024 * i_d2_13 + 128 * i_blk_6 + 128],
+                              data=forward_multiply_1_by_d1[0:128, 1024 * i_d2_15 + 128 * i_blk_6:1024 * i_d2_15 + 128 * i_blk_6 + 128],
                               engine=nisa.engine.tensor)
-        nisa.tensor_copy(dst=forward_multiply_1_by_d2[0:128, 8 * i_d2_13:8 * i_d2_13 + 8, 0:128],
+        nisa.tensor_copy(dst=forward_multiply_1_by_d2[0:128, 8 * i_d2_15:8 * i_d2_15 + 8, 0:128],
                          src=forward_multiply_1_T, engine=nisa.engine.vector)
     # partition: d0; free: chunk, d1
     down_weight_by_d0 = nl.ndarray((128, 24, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
                                    name="down_weight_by_d0")
-
-    # load down_weight
-    nisa.dma_copy(dst=down_weight_by_d0, src=down_weight_v.permute((1, 0, 2)))
+    for i_chunk_3 in range(6):
+        # load down_weight
+        nisa.dma_copy(dst=down_weight_by_d0[0:128, 4 * i_chunk_3:4 * i_chunk_3 + 4, 0:1024],
+                      src=down_weight_v[4 * i_chunk_3:4 * i_chunk_3 + 4, 0:128, 0:1024].permute((1, 0, 2)))
     # one partition; free: d0
     down_bias_row = nl.ndarray((1, 1024), dtype=nl.bfloat16, buffer=nl.sbuf, name="down_bias_row")
 
@@ -704,17 +738,17 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                          src=down_bias_ps, engine=nisa.engine.scalar)
     # partition: d1; free: d2
     forward_by_d1 = nl.ndarray((128, 1024), dtype=nl.bfloat16, buffer=nl.sbuf, name="forward_by_d1")
-    for i_d2_14 in range(2):
+    for i_d2_16 in range(2):
         # accumulates forward.contract_2
         forward_contract_2_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                           name=f"forward_contract_2_ps_i_d2_14{i_d2_14}")
-        for i_r3_8 in range(24):
+                                           name=f"forward_contract_2_ps_i_d2_16{i_d2_16}")
+        for i_r3_10 in range(24):
             nisa.nc_matmul(dst=forward_contract_2_ps,
-                           stationary=forward_multiply_1_by_d2[0:128, i_r3_8, 0:128],
-                           moving=down_weight_by_d0[0:128, i_r3_8, 512 * i_d2_14:512 * i_d2_14 + 512],
-                           accumulate=(i_r3_8 > 0))
-        nisa.tensor_tensor(dst=forward_by_d1[0:128, 512 * i_d2_14:512 * i_d2_14 + 512],
-                           data1=down_bias_all[0:128, 512 * i_d2_14:512 * i_d2_14 + 512],
+                           stationary=forward_multiply_1_by_d2[0:128, i_r3_10, 0:128],
+                           moving=down_weight_by_d0[0:128, i_r3_10, 512 * i_d2_16:512 * i_d2_16 + 512],
+                           accumulate=(i_r3_10 > 0))
+        nisa.tensor_tensor(dst=forward_by_d1[0:128, 512 * i_d2_16:512 * i_d2_16 + 512],
+                           data1=down_bias_all[0:128, 512 * i_d2_16:512 * i_d2_16 + 512],
                            data2=forward_contract_2_ps, op=nl.add, engine=nisa.engine.vector)
     # partition: d1; free: d2
     add_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.bfloat16, buffer=nl.sbuf, name="add_1_by_d1")

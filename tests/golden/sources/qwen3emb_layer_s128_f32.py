@@ -94,69 +94,70 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                            data=residual_qkv_divide_1_by_d2[0:128, i_chunk, 0:128], op0=nl.multiply,
                            operand0=input_layernorm_weight_by_d0[0:128, i_chunk:i_chunk + 1],
                            engine=nisa.engine.scalar)
-    # partition: d0; free: chunk, d1.0, d1.1, d1.2
-    qkv_weight_0_by_d0 = nl.ndarray((128, 8, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="qkv_weight_0_by_d0")
-
-    # load qkv_weight.0
-    nisa.dma_copy(dst=qkv_weight_0_by_d0,
-                  src=qkv_weight_v[0:8, 0:128, 0:8, 0:2, 0:128].permute((1, 0, 2, 3, 4)))
     # partition: d1; free: d2.0, d2.1, d2.2
     residual_q_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                   name="residual_q_by_d1")
-    for i_d2_2 in range(4):
-        # accumulates residual.q
-        residual_q_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                   name=f"residual_q_ps_i_d2_2{i_d2_2}")
-        for i_d2_in in range(2):
-            for i_r3 in range(8):
-                nisa.nc_matmul(dst=residual_q_ps[0:128, i_d2_in, 0:2, 0:128],
-                               stationary=residual_qkv_multiply_1_by_d2[0:128, i_r3, 0:128],
-                               moving=qkv_weight_0_by_d0[0:128, i_r3, 2 * i_d2_2 + i_d2_in, 0:2, 0:128],
-                               accumulate=(i_r3 > 0))
-        nisa.tensor_copy(dst=residual_q_by_d1[0:128, 2 * i_d2_2:2 * i_d2_2 + 2, 0:2, 0:128],
-                         src=residual_q_ps, engine=nisa.engine.scalar)
-    # partition: d0; free: chunk, d1.0, d1.1
-    qkv_weight_1_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="qkv_weight_1_by_d0")
+    for i_d2_blk in range(2):
+        # block of 4 along d1.0; partition d0/128
+        qkv_weight_0_tile = nl.ndarray((128, 8, 4, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                       name=f"qkv_weight_0_tile_i_d2_blk{i_d2_blk}")
 
-    # load qkv_weight.1
-    nisa.dma_copy(dst=qkv_weight_1_by_d0,
-                  src=qkv_weight_v_2[0:8, 0:128, 16:24, 0:128].permute((1, 0, 2, 3)))
+        # load qkv_weight.0
+        nisa.dma_copy(dst=qkv_weight_0_tile,
+                      src=qkv_weight_v[0:8, 0:128, 4 * i_d2_blk:4 * i_d2_blk + 4, 0:2, 0:128].permute((1, 0, 2, 3, 4)))
+        for i_d2_2 in range(2):
+            # accumulates residual.q
+            residual_q_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
+                                       name=f"residual_q_ps_i_d2_blk{i_d2_blk}_i_d2_2{i_d2_2}")
+            for i_d2_in in range(2):
+                for i_r3 in range(8):
+                    nisa.nc_matmul(dst=residual_q_ps[0:128, i_d2_in, 0:2, 0:128],
+                                   stationary=residual_qkv_multiply_1_by_d2[0:128, i_r3, 0:128],
+                                   moving=qkv_weight_0_tile[0:128, i_r3, 2 * i_d2_2 + i_d2_in, 0:2, 0:128],
+                                   accumulate=(i_r3 > 0))
+            nisa.tensor_copy(dst=residual_q_by_d1[0:128, 4 * i_d2_blk + 2 * i_d2_2:4 * i_d2_blk + 2 * i_d2_2 + 2, 0:2, 0:128],
+                             src=residual_q_ps, engine=nisa.engine.scalar)
     # partition: d1; free: d2.0, d2.1
     residual_k_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                   name="residual_k_by_d1")
-    for i_d2_3 in range(2):
+    for i_d2_blk_2 in range(2):
+        # block of 4 along d1.0; partition d0/128
+        qkv_weight_1_tile = nl.ndarray((128, 8, 4, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                       name=f"qkv_weight_1_tile_i_d2_blk_2{i_d2_blk_2}")
+
+        # load qkv_weight.1
+        nisa.dma_copy(dst=qkv_weight_1_tile,
+                      src=qkv_weight_v_2[0:8, 0:128, 4 * i_d2_blk_2 + 16:4 * i_d2_blk_2 + 20, 0:128].permute((1, 0, 2, 3)))
         # accumulates residual.k
         residual_k_ps = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
-                                   name=f"residual_k_ps_i_d2_3{i_d2_3}")
+                                   name=f"residual_k_ps_i_d2_blk_2{i_d2_blk_2}")
         for i_r3_2 in range(8):
             nisa.nc_matmul(dst=residual_k_ps,
                            stationary=residual_qkv_multiply_1_by_d2[0:128, i_r3_2, 0:128],
-                           moving=qkv_weight_1_by_d0[0:128, i_r3_2, 4 * i_d2_3:4 * i_d2_3 + 4, 0:128],
+                           moving=qkv_weight_1_tile[0:128, i_r3_2, 0:4, 0:128],
                            accumulate=(i_r3_2 > 0))
-        nisa.tensor_copy(dst=residual_k_by_d1[0:128, 4 * i_d2_3:4 * i_d2_3 + 4, 0:128],
+        nisa.tensor_copy(dst=residual_k_by_d1[0:128, 4 * i_d2_blk_2:4 * i_d2_blk_2 + 4, 0:128],
                          src=residual_k_ps, engine=nisa.engine.scalar)
-    # partition: d0; free: chunk, d1.0, d1.1
-    qkv_weight_2_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="qkv_weight_2_by_d0")
-
-    # load qkv_weight.2
-    nisa.dma_copy(dst=qkv_weight_2_by_d0,
-                  src=qkv_weight_v_2[0:8, 0:128, 24:32, 0:128].permute((1, 0, 2, 3)))
     # partition: d1; free: d2.0, d2.1
     residual_v_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                   name="residual_v_by_d1")
-    for i_d2_4 in range(2):
+    for i_d2_blk_3 in range(2):
+        # block of 4 along d1.0; partition d0/128
+        qkv_weight_2_tile = nl.ndarray((128, 8, 4, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                       name=f"qkv_weight_2_tile_i_d2_blk_3{i_d2_blk_3}")
+
+        # load qkv_weight.2
+        nisa.dma_copy(dst=qkv_weight_2_tile,
+                      src=qkv_weight_v_2[0:8, 0:128, 4 * i_d2_blk_3 + 24:4 * i_d2_blk_3 + 28, 0:128].permute((1, 0, 2, 3)))
         # accumulates residual.v
         residual_v_ps = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
-                                   name=f"residual_v_ps_i_d2_4{i_d2_4}")
+                                   name=f"residual_v_ps_i_d2_blk_3{i_d2_blk_3}")
         for i_r3_3 in range(8):
             nisa.nc_matmul(dst=residual_v_ps,
                            stationary=residual_qkv_multiply_1_by_d2[0:128, i_r3_3, 0:128],
-                           moving=qkv_weight_2_by_d0[0:128, i_r3_3, 4 * i_d2_4:4 * i_d2_4 + 4, 0:128],
+                           moving=qkv_weight_2_tile[0:128, i_r3_3, 0:4, 0:128],
                            accumulate=(i_r3_3 > 0))
-        nisa.tensor_copy(dst=residual_v_by_d1[0:128, 4 * i_d2_4:4 * i_d2_4 + 4, 0:128],
+        nisa.tensor_copy(dst=residual_v_by_d1[0:128, 4 * i_d2_blk_3:4 * i_d2_blk_3 + 4, 0:128],
                          src=residual_v_ps, engine=nisa.engine.scalar)
     # partition: d1; free: d2.0, d2.1
     residual_q_mean_1_sum_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
@@ -164,12 +165,12 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d1; free: d2.0, d2.1, d3
     residual_q_square_1_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                            name="residual_q_square_1_by_d1")
-    for i_d2_5 in range(8):
-        for i_d2_6 in range(2):
-            nisa.activation(dst=residual_q_square_1_by_d1[0:128, i_d2_5, i_d2_6, 0:128],
-                            op=nl.square, data=residual_q_by_d1[0:128, i_d2_5, i_d2_6, 0:128],
+    for i_d2_3 in range(8):
+        for i_d2_4 in range(2):
+            nisa.activation(dst=residual_q_square_1_by_d1[0:128, i_d2_3, i_d2_4, 0:128],
+                            op=nl.square, data=residual_q_by_d1[0:128, i_d2_3, i_d2_4, 0:128],
                             reduce_op=nl.add,
-                            reduce_res=residual_q_mean_1_sum_by_d1[0:128, i_d2_5, i_d2_6:i_d2_6 + 1],
+                            reduce_res=residual_q_mean_1_sum_by_d1[0:128, i_d2_3, i_d2_4:i_d2_4 + 1],
                             reduce_cmd=nisa.reduce_cmd.reset_reduce)
     # partition: d1; free: d2.0, d2.1
     residual_q_divide_1_reciprocal_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
@@ -200,12 +201,12 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d1; free: d2.0, d2.1, d3
     residual_q_2_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                     name="residual_q_2_by_d1")
-    for i_d2_7 in range(8):
-        for i_d2_8 in range(2):
-            nisa.scalar_tensor_tensor(dst=residual_q_2_by_d1[0:128, i_d2_7, i_d2_8, 0:128],
-                                      data=residual_q_by_d1[0:128, i_d2_7, i_d2_8, 0:128],
+    for i_d2_5 in range(8):
+        for i_d2_6 in range(2):
+            nisa.scalar_tensor_tensor(dst=residual_q_2_by_d1[0:128, i_d2_5, i_d2_6, 0:128],
+                                      data=residual_q_by_d1[0:128, i_d2_5, i_d2_6, 0:128],
                                       op0=nl.multiply,
-                                      operand0=residual_q_divide_1_reciprocal_by_d1[0:128, i_d2_7, i_d2_8:i_d2_8 + 1],
+                                      operand0=residual_q_divide_1_reciprocal_by_d1[0:128, i_d2_5, i_d2_6:i_d2_6 + 1],
                                       op1=nl.multiply, operand1=q_norm_weight_all)
     # partition: d1; free: d2
     residual_k_mean_1_sum_by_d1 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
@@ -213,10 +214,10 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d1; free: d2, d3
     residual_k_square_1_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                            name="residual_k_square_1_by_d1")
-    for i_d2_9 in range(8):
-        nisa.activation(dst=residual_k_square_1_by_d1[0:128, i_d2_9, 0:128], op=nl.square,
-                        data=residual_k_by_d1[0:128, i_d2_9, 0:128], reduce_op=nl.add,
-                        reduce_res=residual_k_mean_1_sum_by_d1[0:128, i_d2_9:i_d2_9 + 1],
+    for i_d2_7 in range(8):
+        nisa.activation(dst=residual_k_square_1_by_d1[0:128, i_d2_7, 0:128], op=nl.square,
+                        data=residual_k_by_d1[0:128, i_d2_7, 0:128], reduce_op=nl.add,
+                        reduce_res=residual_k_mean_1_sum_by_d1[0:128, i_d2_7:i_d2_7 + 1],
                         reduce_cmd=nisa.reduce_cmd.reset_reduce)
     # partition: d1; free: d2
     residual_k_divide_1_reciprocal_by_d1 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
@@ -247,10 +248,10 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d1; free: d2, d3
     residual_k_2_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                     name="residual_k_2_by_d1")
-    for i_d2_10 in range(8):
-        nisa.scalar_tensor_tensor(dst=residual_k_2_by_d1[0:128, i_d2_10, 0:128],
-                                  data=residual_k_by_d1[0:128, i_d2_10, 0:128], op0=nl.multiply,
-                                  operand0=residual_k_divide_1_reciprocal_by_d1[0:128, i_d2_10:i_d2_10 + 1],
+    for i_d2_8 in range(8):
+        nisa.scalar_tensor_tensor(dst=residual_k_2_by_d1[0:128, i_d2_8, 0:128],
+                                  data=residual_k_by_d1[0:128, i_d2_8, 0:128], op0=nl.multiply,
+                                  operand0=residual_k_divide_1_reciprocal_by_d1[0:128, i_d2_8:i_d2_8 + 1],
                                   op1=nl.multiply, operand1=k_norm_weight_all)
     # partition: d0; free: d1
     cos_by_d0 = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf, name="cos_by_d0")
@@ -305,6 +306,20 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data1=residual_rope__rotate_multiply_4_by_d1,
                        data2=residual_rope__rotate_multiply_3_by_d1, op=nl.add,
                        engine=nisa.engine.gpsimd)
+    # partition: d3; free: d2.0, d2.1, d1
+    residual_q_3_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                    name="residual_q_3_by_d3")
+    for i_d2_0 in range(8):
+        # blocks of residual.q_3, transposed
+        residual_q_3_T = nl.ndarray((128, 2, 128), dtype=nl.float32, buffer=nl.psum,
+                                    name=f"residual_q_3_T_i_d2_0{i_d2_0}")
+        for i_blk_2 in range(2):
+            # transpose residual.q_3
+            nisa.nc_transpose(dst=residual_q_3_T[0:128, i_blk_2, 0:128],
+                              data=residual_q_3_by_d1[0:128, i_d2_0, i_blk_2, 0:128],
+                              engine=nisa.engine.tensor)
+        nisa.tensor_copy(dst=residual_q_3_by_d3[0:128, i_d2_0, 0:2, 0:128], src=residual_q_3_T,
+                         engine=nisa.engine.scalar)
     # partition: d1; free: d2, d3
     residual_rope__rotate_multiply_5_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
@@ -348,33 +363,19 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data1=residual_rope__rotate_multiply_8_by_d1,
                        data2=residual_rope__rotate_multiply_7_by_d1, op=nl.add,
                        engine=nisa.engine.gpsimd)
-    # partition: d3; free: d2.0, d2.1, d1
-    residual_q_3_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="residual_q_3_by_d3")
-    for i_d2_0 in range(8):
-        # blocks of residual.q_3, transposed
-        residual_q_3_T = nl.ndarray((128, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                    name=f"residual_q_3_T_i_d2_0{i_d2_0}")
-        for i_blk_2 in range(2):
-            # transpose residual.q_3
-            nisa.nc_transpose(dst=residual_q_3_T[0:128, i_blk_2, 0:128],
-                              data=residual_q_3_by_d1[0:128, i_d2_0, i_blk_2, 0:128],
-                              engine=nisa.engine.tensor)
-        nisa.tensor_copy(dst=residual_q_3_by_d3[0:128, i_d2_0, 0:2, 0:128], src=residual_q_3_T,
-                         engine=nisa.engine.scalar)
     # partition: d3; free: d2, d1
     residual_k_3_by_d3 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                     name="residual_k_3_by_d3")
-    for i_d2_11 in range(2):
+    for i_d2_9 in range(2):
         # blocks of residual.k_3, transposed
         residual_k_3_T = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
-                                    name=f"residual_k_3_T_i_d2_11{i_d2_11}")
+                                    name=f"residual_k_3_T_i_d2_9{i_d2_9}")
         for i_blk_3 in range(4):
             # transpose residual.k_3
             nisa.nc_transpose(dst=residual_k_3_T[0:128, i_blk_3, 0:128],
-                              data=residual_k_3_by_d1[0:128, 4 * i_d2_11 + i_blk_3, 0:128],
+                              data=residual_k_3_by_d1[0:128, 4 * i_d2_9 + i_blk_3, 0:128],
                               engine=nisa.engine.tensor)
-        nisa.tensor_copy(dst=residual_k_3_by_d3[0:128, 4 * i_d2_11:4 * i_d2_11 + 4, 0:128],
+        nisa.tensor_copy(dst=residual_k_3_by_d3[0:128, 4 * i_d2_9:4 * i_d2_9 + 4, 0:128],
                          src=residual_k_3_T, engine=nisa.engine.scalar)
     # partition: d0; free: d1
     residual_merged_mask_by_d0 = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.sbuf,
@@ -408,17 +409,13 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                                      name="residual_merged_softmax_max_1_by_d2")
     nisa.tensor_reduce(dst=residual_merged_softmax_max_1_by_d2.permute((0, 2, 1)), op=nl.maximum,
                        data=residual_merged_scores_2_by_d2, axis=3)
-    # partition: d2; free: d1.0, d1.1, d3
-    residual_merged_softmax_subtract_1_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32,
-                                                          buffer=nl.sbuf,
-                                                          name="residual_merged_softmax_subtract_1_by_d2")
-    for i_d1_2 in range(8):
-        for i_d1_3 in range(2):
-            nisa.tensor_scalar(dst=residual_merged_softmax_subtract_1_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
-                               data=residual_merged_scores_2_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
-                               op0=nl.subtract,
-                               operand0=residual_merged_softmax_max_1_by_d2[0:128, i_d1_3, i_d1_2:i_d1_2 + 1],
-                               engine=nisa.engine.vector)
+    # partition: d2; free: d1.1, d1.0
+    residual_merged_softmax_max_1_negated_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32,
+                                                             buffer=nl.sbuf,
+                                                             name="residual_merged_softmax_max_1_negated_by_d2")
+    nisa.tensor_scalar(dst=residual_merged_softmax_max_1_negated_by_d2.permute((0, 2, 1)),
+                       data=residual_merged_softmax_max_1_by_d2.permute((0, 2, 1)), op0=nl.multiply,
+                       operand0=-1.0, engine=nisa.engine.scalar)
     # partition: d2; free: d1.0, d1.1, d3
     residual_merged_softmax_exps_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32,
                                                     buffer=nl.sbuf,
@@ -426,13 +423,14 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d2; free: d1.1, d1.0
     residual_merged_softmax_sum_1_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32, buffer=nl.sbuf,
                                                      name="residual_merged_softmax_sum_1_by_d2")
-    for i_d1_4 in range(8):
-        for i_d1_5 in range(2):
-            nisa.activation(dst=residual_merged_softmax_exps_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
+    for i_d1_2 in range(8):
+        for i_d1_3 in range(2):
+            nisa.activation(dst=residual_merged_softmax_exps_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
                             op=nl.exp,
-                            data=residual_merged_softmax_subtract_1_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
+                            data=residual_merged_scores_2_by_d2[0:128, i_d1_2, i_d1_3, 0:128],
+                            bias=residual_merged_softmax_max_1_negated_by_d2[0:128, i_d1_3, i_d1_2:i_d1_2 + 1],
                             reduce_op=nl.add,
-                            reduce_res=residual_merged_softmax_sum_1_by_d2[0:128, i_d1_5, i_d1_4:i_d1_4 + 1],
+                            reduce_res=residual_merged_softmax_sum_1_by_d2[0:128, i_d1_3, i_d1_2:i_d1_2 + 1],
                             reduce_cmd=nisa.reduce_cmd.reset_reduce)
     # partition: d2; free: d1.1, d1.0
     residual_merged_softmax_divide_1_reciprocal_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32,
@@ -444,12 +442,12 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     residual_merged_softmax_divide_1_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_merged_softmax_divide_1_by_d2")
-    for i_d1_6 in range(8):
-        for i_d1_7 in range(2):
-            nisa.tensor_scalar(dst=residual_merged_softmax_divide_1_by_d2[0:128, i_d1_6, i_d1_7, 0:128],
-                               data=residual_merged_softmax_exps_by_d2[0:128, i_d1_6, i_d1_7, 0:128],
+    for i_d1_4 in range(8):
+        for i_d1_5 in range(2):
+            nisa.tensor_scalar(dst=residual_merged_softmax_divide_1_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
+                               data=residual_merged_softmax_exps_by_d2[0:128, i_d1_4, i_d1_5, 0:128],
                                op0=nl.multiply,
-                               operand0=residual_merged_softmax_divide_1_reciprocal_by_d2[0:128, i_d1_7, i_d1_6:i_d1_6 + 1],
+                               operand0=residual_merged_softmax_divide_1_reciprocal_by_d2[0:128, i_d1_5, i_d1_4:i_d1_4 + 1],
                                engine=nisa.engine.scalar)
     # partition: d3; free: d1.0, d1.1, d2
     residual_merged_softmax_divide_1_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32,
@@ -470,38 +468,39 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d3; free: d1.0, d1.1, d2
     residual_merged_x_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                          name="residual_merged_x_by_d3")
-    for i_d1_8 in range(4):
+    for i_d1_6 in range(4):
         # accumulates residual.merged.x
         residual_merged_x_ps = nl.ndarray((128, 2, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                          name=f"residual_merged_x_ps_i_d1_8{i_d1_8}")
+                                          name=f"residual_merged_x_ps_i_d1_6{i_d1_6}")
         for i_d1_in_3 in range(2):
             nisa.nc_matmul(dst=residual_merged_x_ps[0:128, i_d1_in_3, 0:2, 0:128],
-                           stationary=residual_v_by_d1[0:128, 2 * i_d1_8 + i_d1_in_3, 0:128],
-                           moving=residual_merged_softmax_divide_1_by_d3[0:128, 2 * i_d1_8 + i_d1_in_3, 0:2, 0:128],
+                           stationary=residual_v_by_d1[0:128, 2 * i_d1_6 + i_d1_in_3, 0:128],
+                           moving=residual_merged_softmax_divide_1_by_d3[0:128, 2 * i_d1_6 + i_d1_in_3, 0:2, 0:128],
                            accumulate=False)
-        nisa.tensor_copy(dst=residual_merged_x_by_d3[0:128, 2 * i_d1_8:2 * i_d1_8 + 2, 0:2, 0:128],
+        nisa.tensor_copy(dst=residual_merged_x_by_d3[0:128, 2 * i_d1_6:2 * i_d1_6 + 2, 0:2, 0:128],
                          src=residual_merged_x_ps, engine=nisa.engine.scalar)
-    # partition: d0.2; free: d0.0, d0.1, d1
-    o_weight_by_d0_2 = nl.ndarray((128, 8, 2, 1024), dtype=nl.float32, buffer=nl.sbuf,
-                                  name="o_weight_by_d0_2")
-
-    # load o_weight
-    nisa.dma_copy(dst=o_weight_by_d0_2, src=o_weight_v.permute((2, 0, 1, 3)))
     # partition: d1; free: d2
     residual_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf,
                                 name="residual_by_d1")
-    for i_d2_12 in range(2):
+    for i_d2_blk_4 in range(2):
+        # block of 512 along d1; partition d0.2/128
+        o_weight_tile = nl.ndarray((128, 8, 2, 512), dtype=nl.float32, buffer=nl.sbuf,
+                                   name=f"o_weight_tile_i_d2_blk_4{i_d2_blk_4}")
+
+        # load o_weight
+        nisa.dma_copy(dst=o_weight_tile,
+                      src=o_weight_v[0:8, 0:2, 0:128, 512 * i_d2_blk_4:512 * i_d2_blk_4 + 512].permute((2, 0, 1, 3)))
         # accumulates residual.contract_1
         residual_contract_1_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                            name=f"residual_contract_1_ps_i_d2_12{i_d2_12}")
+                                            name=f"residual_contract_1_ps_i_d2_blk_4{i_d2_blk_4}")
         for i_r3_4 in range(8):
             for i_r3_5 in range(2):
                 nisa.nc_matmul(dst=residual_contract_1_ps,
                                stationary=residual_merged_x_by_d3[0:128, i_r3_4, i_r3_5, 0:128],
-                               moving=o_weight_by_d0_2[0:128, i_r3_4, i_r3_5, 512 * i_d2_12:512 * i_d2_12 + 512],
+                               moving=o_weight_tile[0:128, i_r3_4, i_r3_5, 0:512],
                                accumulate=(i_r3_4 + i_r3_5 > 0))
-        nisa.tensor_tensor(dst=residual_by_d1[0:128, 512 * i_d2_12:512 * i_d2_12 + 512],
-                           data1=hidden_by_d1[0:128, 512 * i_d2_12:512 * i_d2_12 + 512],
+        nisa.tensor_tensor(dst=residual_by_d1[0:128, 512 * i_d2_blk_4:512 * i_d2_blk_4 + 512],
+                           data1=hidden_by_d1[0:128, 512 * i_d2_blk_4:512 * i_d2_blk_4 + 512],
                            data2=residual_contract_1_ps, op=nl.add, engine=nisa.engine.vector)
     # partition: d1; free: -
     normed_mean_1_sum_by_d1 = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf,
@@ -524,16 +523,16 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d2; free: chunk, d1
     normed_divide_1_by_d2 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                        name="normed_divide_1_by_d2")
-    for i_d2_13 in range(2):
+    for i_d2_10 in range(2):
         # blocks of normed.divide_1, transposed
         normed_divide_1_T = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
-                                       name=f"normed_divide_1_T_i_d2_13{i_d2_13}")
+                                       name=f"normed_divide_1_T_i_d2_10{i_d2_10}")
         for i_blk_5 in range(4):
             # transpose normed.divide_1
             nisa.nc_transpose(dst=normed_divide_1_T[0:128, i_blk_5, 0:128],
-                              data=normed_divide_1_by_d1[0:128, 512 * i_d2_13 + 128 * i_blk_5:512 * i_d2_13 + 128 * i_blk_5 + 128],
+                              data=normed_divide_1_by_d1[0:128, 512 * i_d2_10 + 128 * i_blk_5:512 * i_d2_10 + 128 * i_blk_5 + 128],
                               engine=nisa.engine.tensor)
-        nisa.tensor_copy(dst=normed_divide_1_by_d2[0:128, 4 * i_d2_13:4 * i_d2_13 + 4, 0:128],
+        nisa.tensor_copy(dst=normed_divide_1_by_d2[0:128, 4 * i_d2_10:4 * i_d2_10 + 4, 0:128],
                          src=normed_divide_1_T, engine=nisa.engine.scalar)
     # partition: d0; free: chunk
     post_attention_layernorm_weight_by_d0 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
@@ -549,13 +548,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                            data=normed_divide_1_by_d2[0:128, i_chunk_2, 0:128], op0=nl.multiply,
                            operand0=post_attention_layernorm_weight_by_d0[0:128, i_chunk_2:i_chunk_2 + 1],
                            engine=nisa.engine.scalar)
-    # partition: d0; free: chunk, d1
-    gate_up_weight_0_by_d0 = nl.ndarray((128, 8, 3072), dtype=nl.float32, buffer=nl.sbuf,
-                                        name="gate_up_weight_0_by_d0")
-
-    # load gate_up_weight.0
-    nisa.dma_copy(dst=gate_up_weight_0_by_d0,
-                  src=gate_up_weight_v[0:8, 0:128, 0:3072].permute((1, 0, 2)))
     # partition: d0; free: chunk
     gate_up_bias_0_by_d0 = nl.ndarray((128, 24), dtype=nl.float32, buffer=nl.sbuf,
                                       name="gate_up_bias_0_by_d0")
@@ -565,24 +557,25 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d2; free: chunk, d1
     forward__silu_multiply_1_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
                                                 name="forward__silu_multiply_1_by_d2")
-    for i_d2_14 in range(24):
-        # accumulates forward.contract_1_2
-        forward_contract_1_2_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
-                                             name=f"forward_contract_1_2_ps_i_d2_14{i_d2_14}")
-        for i_r3_6 in range(8):
-            nisa.nc_matmul(dst=forward_contract_1_2_ps,
-                           stationary=gate_up_weight_0_by_d0[0:128, i_r3_6, 128 * i_d2_14:128 * i_d2_14 + 128],
-                           moving=normed_by_d2[0:128, i_r3_6, 0:128], accumulate=(i_r3_6 > 0))
-        nisa.activation(dst=forward__silu_multiply_1_by_d2[0:128, i_d2_14, 0:128], op=nl.silu,
-                        data=forward_contract_1_2_ps,
-                        bias=gate_up_bias_0_by_d0[0:128, i_d2_14:i_d2_14 + 1])
-    # partition: d0; free: chunk, d1
-    gate_up_weight_1_by_d0 = nl.ndarray((128, 8, 3072), dtype=nl.float32, buffer=nl.sbuf,
-                                        name="gate_up_weight_1_by_d0")
+    for i_d2_blk_5 in range(3):
+        # block of 1024 along d1; partition d0/128
+        gate_up_weight_0_tile = nl.ndarray((128, 8, 1024), dtype=nl.float32, buffer=nl.sbuf,
+                                           name=f"gate_up_weight_0_tile_i_d2_blk_5{i_d2_blk_5}")
 
-    # load gate_up_weight.1
-    nisa.dma_copy(dst=gate_up_weight_1_by_d0,
-                  src=gate_up_weight_v[0:8, 0:128, 3072:6144].permute((1, 0, 2)))
+        # load gate_up_weight.0
+        nisa.dma_copy(dst=gate_up_weight_0_tile,
+                      src=gate_up_weight_v[0:8, 0:128, 1024 * i_d2_blk_5:1024 * i_d2_blk_5 + 1024].permute((1, 0, 2)))
+        for i_d2_11 in range(8):
+            # accumulates forward.contract_1_2
+            forward_contract_1_2_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
+                                                 name=f"forward_contract_1_2_ps_i_d2_blk_5{i_d2_blk_5}_i_d2_11{i_d2_11}")
+            for i_r3_6 in range(8):
+                nisa.nc_matmul(dst=forward_contract_1_2_ps,
+                               stationary=gate_up_weight_0_tile[0:128, i_r3_6, 128 * i_d2_11:128 * i_d2_11 + 128],
+                               moving=normed_by_d2[0:128, i_r3_6, 0:128], accumulate=(i_r3_6 > 0))
+            nisa.activation(dst=forward__silu_multiply_1_by_d2[0:128, 8 * i_d2_blk_5 + i_d2_11, 0:128],
+                            op=nl.silu, data=forward_contract_1_2_ps,
+                            bias=gate_up_bias_0_by_d0[0:128, 8 * i_d2_blk_5 + i_d2_11:8 * i_d2_blk_5 + i_d2_11 + 1])
     # partition: d0; free: chunk
     gate_up_bias_1_by_d0 = nl.ndarray((128, 24), dtype=nl.float32, buffer=nl.sbuf,
                                       name="gate_up_bias_1_by_d0")
@@ -592,25 +585,27 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d2; free: chunk, d1
     forward_multiply_1_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
                                           name="forward_multiply_1_by_d2")
-    for i_d2_15 in range(24):
-        # accumulates forward.contract_1_3
-        forward_contract_1_3_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
-                                             name=f"forward_contract_1_3_ps_i_d2_15{i_d2_15}")
-        for i_r3_7 in range(8):
-            nisa.nc_matmul(dst=forward_contract_1_3_ps,
-                           stationary=gate_up_weight_1_by_d0[0:128, i_r3_7, 128 * i_d2_15:128 * i_d2_15 + 128],
-                           moving=normed_by_d2[0:128, i_r3_7, 0:128], accumulate=(i_r3_7 > 0))
-        nisa.scalar_tensor_tensor(dst=forward_multiply_1_by_d2[0:128, i_d2_15, 0:128],
-                                  data=forward_contract_1_3_ps, op0=nl.add,
-                                  operand0=gate_up_bias_1_by_d0[0:128, i_d2_15:i_d2_15 + 1],
-                                  op1=nl.multiply,
-                                  operand1=forward__silu_multiply_1_by_d2[0:128, i_d2_15, 0:128])
-    # partition: d0; free: chunk, d1
-    down_weight_by_d0 = nl.ndarray((128, 24, 1024), dtype=nl.float32, buffer=nl.sbuf,
-                                   name="down_weight_by_d0")
+    for i_d2_blk_6 in range(3):
+        # block of 1024 along d1; partition d0/128
+        gate_up_weight_1_tile = nl.ndarray((128, 8, 1024), dtype=nl.float32, buffer=nl.sbuf,
+                                           name=f"gate_up_weight_1_tile_i_d2_blk_6{i_d2_blk_6}")
 
-    # load down_weight
-    nisa.dma_copy(dst=down_weight_by_d0, src=down_weight_v.permute((1, 0, 2)))
+        # load gate_up_weight.1
+        nisa.dma_copy(dst=gate_up_weight_1_tile,
+                      src=gate_up_weight_v[0:8, 0:128, 1024 * i_d2_blk_6 + 3072:1024 * i_d2_blk_6 + 4096].permute((1, 0, 2)))
+        for i_d2_12 in range(8):
+            # accumulates forward.contract_1_3
+            forward_contract_1_3_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
+                                                 name=f"forward_contract_1_3_ps_i_d2_blk_6{i_d2_blk_6}_i_d2_12{i_d2_12}")
+            for i_r3_7 in range(8):
+                nisa.nc_matmul(dst=forward_contract_1_3_ps,
+                               stationary=gate_up_weight_1_tile[0:128, i_r3_7, 128 * i_d2_12:128 * i_d2_12 + 128],
+                               moving=normed_by_d2[0:128, i_r3_7, 0:128], accumulate=(i_r3_7 > 0))
+            nisa.scalar_tensor_tensor(dst=forward_multiply_1_by_d2[0:128, 8 * i_d2_blk_6 + i_d2_12, 0:128],
+                                      data=forward_contract_1_3_ps, op0=nl.add,
+                                      operand0=gate_up_bias_1_by_d0[0:128, 8 * i_d2_blk_6 + i_d2_12:8 * i_d2_blk_6 + i_d2_12 + 1],
+                                      op1=nl.multiply,
+                                      operand1=forward__silu_multiply_1_by_d2[0:128, 8 * i_d2_blk_6 + i_d2_12, 0:128])
     # partition: d0; free: chunk
     down_bias_by_d0 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_by_d0")
 
@@ -619,29 +614,38 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # partition: d2; free: chunk, d1
     forward_by_d2 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                name="forward_by_d2")
-    for i_d2_16 in range(8):
-        # accumulates forward.contract_2
-        forward_contract_2_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
-                                           name=f"forward_contract_2_ps_i_d2_16{i_d2_16}")
-        for i_r3_8 in range(24):
-            nisa.nc_matmul(dst=forward_contract_2_ps,
-                           stationary=down_weight_by_d0[0:128, i_r3_8, 128 * i_d2_16:128 * i_d2_16 + 128],
-                           moving=forward_multiply_1_by_d2[0:128, i_r3_8, 0:128],
-                           accumulate=(i_r3_8 > 0))
-        nisa.tensor_scalar(dst=forward_by_d2[0:128, i_d2_16, 0:128], data=forward_contract_2_ps,
-                           op0=nl.add, operand0=down_bias_by_d0[0:128, i_d2_16:i_d2_16 + 1],
-                           engine=nisa.engine.scalar)
+    for i_d2_blk_7 in range(2):
+        # block of 512 along d1; partition d0/128
+        down_weight_tile = nl.ndarray((128, 24, 512), dtype=nl.float32, buffer=nl.sbuf,
+                                      name=f"down_weight_tile_i_d2_blk_7{i_d2_blk_7}")
+
+        # load down_weight
+        nisa.dma_copy(dst=down_weight_tile,
+                      src=down_weight_v[0:24, 0:128, 512 * i_d2_blk_7:512 * i_d2_blk_7 + 512].permute((1, 0, 2)))
+        for i_d2_13 in range(4):
+            # accumulates forward.contract_2
+            forward_contract_2_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
+                                               name=f"forward_contract_2_ps_i_d2_blk_7{i_d2_blk_7}_i_d2_13{i_d2_13}")
+            for i_r3_8 in range(24):
+                nisa.nc_matmul(dst=forward_contract_2_ps,
+                               stationary=down_weight_tile[0:128, i_r3_8, 128 * i_d2_13:128 * i_d2_13 + 128],
+                               moving=forward_multiply_1_by_d2[0:128, i_r3_8, 0:128],
+                               accumulate=(i_r3_8 > 0))
+            nisa.tensor_scalar(dst=forward_by_d2[0:128, 4 * i_d2_blk_7 + i_d2_13, 0:128],
+                               data=forward_contract_2_ps, op0=nl.add,
+                               operand0=down_bias_by_d0[0:128, 4 * i_d2_blk_7 + i_d2_13:4 * i_d2_blk_7 + i_d2_13 + 1],
+                               engine=nisa.engine.scalar)
     # partition: d1; free: d2
     forward_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="forward_by_d1")
-    for i_d2_17 in range(8):
+    for i_d2_14 in range(8):
         # blocks of forward, transposed
         forward_T = nl.ndarray((128, 1, 128), dtype=nl.float32, buffer=nl.psum,
-                               name=f"forward_T_i_d2_17{i_d2_17}")
+                               name=f"forward_T_i_d2_14{i_d2_14}")
 
         # transpose forward
-        nisa.nc_transpose(dst=forward_T[0:128, 0, 0:128], data=forward_by_d2[0:128, i_d2_17, 0:128],
+        nisa.nc_transpose(dst=forward_T[0:128, 0, 0:128], data=forward_by_d2[0:128, i_d2_14, 0:128],
                           engine=nisa.engine.tensor)
-        nisa.tensor_copy(dst=forward_by_d1[0:128, 128 * i_d2_17:128 * i_d2_17 + 128],
+        nisa.tensor_copy(dst=forward_by_d1[0:128, 128 * i_d2_14:128 * i_d2_14 + 128],
                          src=forward_T[0:128, 0, 0:128], engine=nisa.engine.scalar)
     # partition: d1; free: d2
     add_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="add_1_by_d1")

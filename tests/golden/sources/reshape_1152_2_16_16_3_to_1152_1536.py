@@ -16,16 +16,17 @@ import nki.language as nl
 @nki.jit
 def reshape(x):
     copy_1 = nl.ndarray((1152, 1536), dtype=nl.float32, buffer=nl.shared_hbm, name="copy_1")
-    x_v = x.reshape((9, 128, 2, 16, 16, 3))
-    copy_1_v = copy_1.reshape((9, 128, 2, 16, 16, 3))
+    copy_1_v = copy_1.reshape((1152, 2, 16, 16, 3))
 
     # partition: d0; free: chunk, d1, d2, d3, d4
     x_by_d0 = nl.ndarray((128, 9, 2, 16, 16, 3), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d0")
-
-    # load x
-    nisa.dma_copy(dst=x_by_d0, src=x_v.permute((1, 0, 2, 3, 4, 5)))
-
-    # store copy_1
-    nisa.dma_copy(dst=copy_1_v.permute((1, 0, 2, 3, 4, 5)), src=x_by_d0)
+    for i_chunk in range(9):
+        # load x
+        nisa.dma_copy(dst=x_by_d0[0:128, i_chunk, 0:2, 0:16, 0:16, 0:3],
+                      src=x[128 * i_chunk:128 * i_chunk + 128, 0:2, 0:16, 0:16, 0:3])
+    for i_chunk_2 in range(9):
+        # store copy_1
+        nisa.dma_copy(dst=copy_1_v[128 * i_chunk_2:128 * i_chunk_2 + 128, 0:2, 0:16, 0:16, 0:3],
+                      src=x_by_d0[0:128, i_chunk_2, 0:2, 0:16, 0:16, 0:3])
 
     return copy_1

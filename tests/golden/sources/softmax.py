@@ -28,21 +28,20 @@ def softmax(x):
     # partition: d2; free: d1
     max_1_by_d2 = nl.ndarray((128, 16), dtype=nl.float32, buffer=nl.sbuf, name="max_1_by_d2")
     nisa.tensor_reduce(dst=max_1_by_d2, op=nl.maximum, data=x_by_d2, axis=2)
-    # partition: d2; free: d1, d3
-    subtract_1_by_d2 = nl.ndarray((128, 16, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                  name="subtract_1_by_d2")
-    for i_d1 in range(16):
-        nisa.tensor_scalar(dst=subtract_1_by_d2[0:128, i_d1, 0:128],
-                           data=x_by_d2[0:128, i_d1, 0:128], op0=nl.subtract,
-                           operand0=max_1_by_d2[0:128, i_d1:i_d1 + 1], engine=nisa.engine.vector)
+    # partition: d2; free: d1
+    max_1_negated_by_d2 = nl.ndarray((128, 16), dtype=nl.float32, buffer=nl.sbuf,
+                                     name="max_1_negated_by_d2")
+    nisa.tensor_scalar(dst=max_1_negated_by_d2, data=max_1_by_d2, op0=nl.multiply, operand0=-1.0,
+                       engine=nisa.engine.scalar)
     # partition: d2; free: d1, d3
     exps_by_d2 = nl.ndarray((128, 16, 128), dtype=nl.float32, buffer=nl.sbuf, name="exps_by_d2")
     # partition: d2; free: d1
     sum_1_by_d2 = nl.ndarray((128, 16), dtype=nl.float32, buffer=nl.sbuf, name="sum_1_by_d2")
-    for i_d1_2 in range(16):
-        nisa.activation(dst=exps_by_d2[0:128, i_d1_2, 0:128], op=nl.exp,
-                        data=subtract_1_by_d2[0:128, i_d1_2, 0:128], reduce_op=nl.add,
-                        reduce_res=sum_1_by_d2[0:128, i_d1_2:i_d1_2 + 1],
+    for i_d1 in range(16):
+        nisa.activation(dst=exps_by_d2[0:128, i_d1, 0:128], op=nl.exp,
+                        data=x_by_d2[0:128, i_d1, 0:128],
+                        bias=max_1_negated_by_d2[0:128, i_d1:i_d1 + 1], reduce_op=nl.add,
+                        reduce_res=sum_1_by_d2[0:128, i_d1:i_d1 + 1],
                         reduce_cmd=nisa.reduce_cmd.reset_reduce)
     # partition: d2; free: d1
     divide_1_reciprocal_by_d2 = nl.ndarray((128, 16), dtype=nl.float32, buffer=nl.sbuf,
@@ -51,10 +50,10 @@ def softmax(x):
     # partition: d2; free: d1, d3
     divide_1_by_d2 = nl.ndarray((128, 16, 128), dtype=nl.float32, buffer=nl.sbuf,
                                 name="divide_1_by_d2")
-    for i_d1_3 in range(16):
-        nisa.tensor_scalar(dst=divide_1_by_d2[0:128, i_d1_3, 0:128],
-                           data=exps_by_d2[0:128, i_d1_3, 0:128], op0=nl.multiply,
-                           operand0=divide_1_reciprocal_by_d2[0:128, i_d1_3:i_d1_3 + 1],
+    for i_d1_2 in range(16):
+        nisa.tensor_scalar(dst=divide_1_by_d2[0:128, i_d1_2, 0:128],
+                           data=exps_by_d2[0:128, i_d1_2, 0:128], op0=nl.multiply,
+                           operand0=divide_1_reciprocal_by_d2[0:128, i_d1_2:i_d1_2 + 1],
                            engine=nisa.engine.scalar)
 
     # store divide_1

@@ -24,25 +24,28 @@ def swiglu_act(g, u):
 
     # partition: d1; free: d2
     g_by_d1 = nl.ndarray((128, 3072), dtype=nl.float32, buffer=nl.sbuf, name="g_by_d1")
-
-    # load g
-    nisa.dma_copy(dst=g_by_d1, src=g_v)
+    for i_d2 in range(2):
+        # load g
+        nisa.dma_copy(dst=g_by_d1[0:128, 1536 * i_d2:1536 * i_d2 + 1536],
+                      src=g_v[0:128, 1536 * i_d2:1536 * i_d2 + 1536])
     # partition: d1; free: d2
     silu_multiply_1_by_d1 = nl.ndarray((128, 3072), dtype=nl.float32, buffer=nl.sbuf,
                                        name="silu_multiply_1_by_d1")
     nisa.activation(dst=silu_multiply_1_by_d1, op=nl.silu, data=g_by_d1)
     # partition: d1; free: d2
     u_by_d1 = nl.ndarray((128, 3072), dtype=nl.float32, buffer=nl.sbuf, name="u_by_d1")
-
-    # load u
-    nisa.dma_copy(dst=u_by_d1, src=u_v)
+    for i_d2_2 in range(2):
+        # load u
+        nisa.dma_copy(dst=u_by_d1[0:128, 1536 * i_d2_2:1536 * i_d2_2 + 1536],
+                      src=u_v[0:128, 1536 * i_d2_2:1536 * i_d2_2 + 1536])
     # partition: d1; free: d2
     multiply_1_by_d1 = nl.ndarray((128, 3072), dtype=nl.float32, buffer=nl.sbuf,
                                   name="multiply_1_by_d1")
     nisa.tensor_tensor(dst=multiply_1_by_d1, data1=u_by_d1, data2=silu_multiply_1_by_d1,
                        op=nl.multiply, engine=nisa.engine.gpsimd)
-
-    # store multiply_1
-    nisa.dma_copy(dst=multiply_1_v, src=multiply_1_by_d1)
+    for i_d2_3 in range(2):
+        # store multiply_1
+        nisa.dma_copy(dst=multiply_1_v[0:128, 1536 * i_d2_3:1536 * i_d2_3 + 1536],
+                      src=multiply_1_by_d1[0:128, 1536 * i_d2_3:1536 * i_d2_3 + 1536])
 
     return multiply_1

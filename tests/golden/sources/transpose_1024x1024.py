@@ -21,9 +21,10 @@ def transpose(x):
 
     # partition: d0; free: chunk, d1
     x_by_d0 = nl.ndarray((128, 8, 1024), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d0")
-
-    # load x
-    nisa.dma_copy(dst=x_by_d0, src=x_v.permute((1, 0, 2)))
+    for i_chunk in range(4):
+        # load x
+        nisa.dma_copy(dst=x_by_d0[0:128, 2 * i_chunk:2 * i_chunk + 2, 0:1024],
+                      src=x_v[2 * i_chunk:2 * i_chunk + 2, 0:128, 0:1024].permute((1, 0, 2)))
     # partition: d1; free: chunk, d0
     x_by_d1 = nl.ndarray((128, 8, 1024), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d1")
     for i_d0 in range(8):
@@ -38,8 +39,9 @@ def transpose(x):
                                   engine=nisa.engine.tensor)
             nisa.tensor_copy(dst=x_by_d1[0:128, 4 * i_d1:4 * i_d1 + 4, 128 * i_d0:128 * i_d0 + 128],
                              src=x_T, engine=nisa.engine.scalar)
-
-    # store copy_1
-    nisa.dma_copy(dst=copy_1_v.permute((1, 0, 2)), src=x_by_d1)
+    for i_chunk_2 in range(4):
+        # store copy_1
+        nisa.dma_copy(dst=copy_1_v[2 * i_chunk_2:2 * i_chunk_2 + 2, 0:128, 0:1024].permute((1, 0, 2)),
+                      src=x_by_d1[0:128, 2 * i_chunk_2:2 * i_chunk_2 + 2, 0:1024])
 
     return copy_1
