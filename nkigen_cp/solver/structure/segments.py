@@ -27,9 +27,7 @@ def segmented(program: Program, structure: Structure, deepest: int) -> Structure
             sizes = dict.fromkeys(program.ops[o].size(d) for o, d in digits.items())
             if len(digits) == len(segment) and len(busy) >= WORTH_OPS and len(sizes) == 1:
                 label = f"L{len(loops)}"
-                loops.append(
-                    Loop(name=label, trips=next(iter(sizes)), digits=digits, segment=True)
-                )
+                loops.append(Loop(name=label, trips=next(iter(sizes)), digits=digits, segment=True))
     return Structure(cuts=structure.cuts, loops=tuple(loops))
 
 
