@@ -23,6 +23,8 @@ FEATURES = (
     "spilled",
     "fused",
     "looped",
+    "several nests",
+    "accumulated",
     "converted",
     "peeled",
     "replicated",
@@ -73,6 +75,10 @@ def _of_plan(plan: Plan) -> Iterator[str]:
     yield from (w for w in ("spilled", "fused") if w in words)
     if plan.data.loops:
         yield "looped"
+    if len({s.path[0] for s in plan.steps if s.path}) > 1:
+        yield "several nests"
+    if plan.program.carried:
+        yield "accumulated"
     kinds = {type(s.spec) for s in plan.steps}
     for kind, name in (
         (Transpose, "converted"),

@@ -10,18 +10,20 @@ import pytest
 import nkigen_cp as cp
 from tests.fuzz import tally
 from tests.fuzz.judge import check_emitted
+from tests.fuzz.nests import NESTED, SIZED
 from tests.fuzz.shrink import compiled
-from tests.fuzz.suspects import INTEGERS, SUSPECTS
+from tests.fuzz.suspects import INTEGERS, SUSPECTS, Suspect
 
-GROUPS = 6
+AIMED: dict[str, Suspect] = {**SUSPECTS, **NESTED, **SIZED}
+GROUPS = 10
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_suspects(group: int, tmp_path: Path) -> None:
-    names = list(SUSPECTS)[group::GROUPS]
-    done = {name: compiled(SUSPECTS[name].program) for name in names}
+    names = list(AIMED)[group::GROUPS]
+    done = {name: compiled(AIMED[name].program) for name in names}
     for name, one in done.items():
-        missing = [row for row in SUSPECTS[name].reaches if not one.tally[row]]
+        missing = [row for row in AIMED[name].reaches if not one.tally[row]]
         assert one.kernel is not None, f"{name!r} does not fit"
         assert not missing, f"{name!r} does not reach {', '.join(missing)}"
     check_emitted(tmp_path, [*done.values()])
@@ -29,7 +31,7 @@ def test_suspects(group: int, tmp_path: Path) -> None:
 
 def test_rows_have_a_suspect() -> None:
     """Every feature and instruction has a program of its own that reaches it."""
-    reached = {row for s in SUSPECTS.values() for row in s.reaches}
+    reached = {row for s in AIMED.values() for row in s.reaches}
     assert [row for row in tally.FEATURES if row not in reached] == []
 
 
