@@ -188,15 +188,27 @@ def _forms(around: Around, tensor: FactorTensor, uses: Uses) -> _Forms:
             f for h in reach if _reads_alike(tensor, f := homes.form(x, h), homes.form(x, path))
         )
     first = [f for forms in made.values() for f in forms]
-    if loaded or not made:
-        places = {(f.home, f.fixed): None for forms in served.values() for f in forms}
-        for home, fixed in places:
+    # What comes from HBM may arrive in its own order and be turned on the chip.
+    arriving = [
+        f
+        for (_, root), forms in served.items()
+        for f in forms
+        if loaded or not made or _comes_back(around, writers, root)
+    ]
+    if arriving:
+        for home, fixed in {(f.home, f.fixed): None for f in arriving}:
             whole = Layout(home=home, fixed=fixed)
             for place in (whole, _piece(around, tensor, whole)):
                 if place is not None:
                     natural = natural_layouts(tile_of(tensor, place), around.context.target)
                     first = [x.at(place.home, place.fixed) for x in natural] + first
     return _Forms(made=made, served=served, first=tuple(dict.fromkeys(first)), native=tuple(native))
+
+
+def _comes_back(around: Around, writers: list[Path], root: str) -> bool:
+    """Whether a reader is in another nest than the producers, so that HBM may lie between."""
+    path = around.path(root)
+    return bool(path or any(writers)) and not common_path(*writers, path)
 
 
 def _reads_alike(tensor: FactorTensor, form: Layout, tile: Layout) -> bool:

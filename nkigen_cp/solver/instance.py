@@ -44,6 +44,10 @@ class Instance:
         return self.spans.paths[self.positions[op]]
 
 
+TURNED_BYTES = 1 << 20
+"""Smaller tensors are turned as a whole."""
+
+
 def planned(program: Program) -> Program:
     """The program as plans see it: copies into outputs have become stores."""
     return split_stores(program)[0]
@@ -61,7 +65,8 @@ def build_instance(program: Program, target: Target) -> Instance:
     context = Context(program=program, target=target, in_hbm=in_hbm)
     program, stores = split_stores(program)
     if program.loops:
-        pieces = piece_loops(program, [t for t in program.tensors if t in in_hbm])
+        large = [t for t in program.tensors.values() if t.size_bytes >= TURNED_BYTES]
+        pieces = piece_loops(program, [t.name for t in large])
         program = replace(program, loops={**program.loops, **pieces})
     context = replace(context, program=program)
     candidates: list[Candidate] = []

@@ -37,11 +37,14 @@ def generate(seed: int) -> Program:
 
 
 def _sbuf_bytes(draft: Draft, read: set[str]) -> int | None:
-    """Mostly all there is; a wide weight usually gets too little to stay."""
+    """Mostly all there is, else too little for a wide weight, or for the largest values at once."""
     rng = draft.rng
     if any(i.shape[-1:] == (2000,) for i in draft.inputs if i.name in read):
         return rng.choice((10_000, 12_000, 14_000)) if rng.random() < 0.7 else None
-    return rng.choice((1024, 2048, 4096, 8192)) if rng.random() < 0.15 else None
+    if rng.random() < 0.2:
+        largest = max(v.size for v in draft.exact.values()) * 4 // 128
+        return max(1024, int(largest * rng.choice((1.5, 2.0, 3.0))))
+    return None
 
 
 def _returns(draft: Draft) -> tuple[str, ...]:

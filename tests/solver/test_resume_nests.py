@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from ortools.sat.python import cp_model
 
 from nkigen_cp.solver.assemble import assemble
 from nkigen_cp.solver.decisions import busy_of
+from nkigen_cp.solver.families import memory
 from nkigen_cp.solver.instance import Instance, build_instance
 from nkigen_cp.solver.resume import decisions_of
+from nkigen_cp.solver.search import _hint as hint  # pyright: ignore[reportPrivateUsage]
+from nkigen_cp.solver.search import build_model
 from nkigen_cp.solver.solve import canonical
 from nkigen_cp.solver.structure import Structure, structured
 from tests.solver.nests import FAST, NESTS, Nest, structure_of
@@ -29,6 +33,21 @@ def test_a_plan_is_found_again_among_the_candidates(name: str) -> None:
     steps, forms = assemble(instance, decisions)
     assert tuple(steps) == plan.data.steps
     assert forms == [dataclasses.replace(f, address=None) for f in plan.data.forms]
+
+
+@pytest.mark.parametrize("name", NESTS)
+def test_what_is_found_again_satisfies_the_model(name: str) -> None:
+    """As a hint it must be complete and right, or the search starts from nothing."""
+    plan, instance = NESTS[name].plan(), _instance(NESTS[name])
+    decisions = decisions_of(instance, plan.data)
+    assert decisions is not None
+    assert memory.fits(instance, decisions)
+    model, variables = build_model(instance)
+    hint(model, instance, variables, decisions)
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.fix_variables_to_their_hinted_value = True
+    assert solver.solve(model) == cp_model.OPTIMAL
 
 
 def test_a_plan_of_other_loops_is_ignored() -> None:

@@ -1,0 +1,1 @@
+"""The time of a plan: rows that the model and plain arithmetic share."""
