@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nkigen_cp.solver.candidates import ENGINES
 from nkigen_cp.solver.families.engines import SERIAL_SHARE
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan.layout import Layout
-from nkigen_cp.solver.timing.least import times_of
-from nkigen_cp.solver.timing.rows import timing_of
-from nkigen_cp.solver.timing.values import WORK_SHARE, Literal
 from nkigen_cp.solver.variables import load_ns
 
 
@@ -47,27 +44,3 @@ def busy_of(instance: Instance, decisions: Decisions) -> dict[str, int]:
 def scaled_objective(busy: Mapping[str, int]) -> int:
     """The objective in the model's unit of 1/8 ns."""
     return SERIAL_SHARE * max(busy.values()) + sum(busy.values())
-
-
-def objective_of(instance: Instance, decisions: Decisions) -> int:
-    """The objective in the model's unit of 1/``WORK_SHARE`` ns."""
-    end = times_of(timing_of(instance), holds(decisions)).end
-    return WORK_SHARE * end + sum(busy_of(instance, decisions).values())
-
-
-def holds(decisions: Decisions) -> Callable[[Literal], bool]:
-    """Which literals the decisions make true."""
-    chosen = frozenset(decisions.chosen)
-    visits = frozenset(decisions.visiting)
-
-    def plain(x: Literal) -> bool:
-        if x.kind in ("any", "chosen"):
-            return any(i in chosen for i in x.indices)
-        if x.kind == "moved":
-            return x.indices[0] in decisions.moved.get(x.tensor, ())
-        if x.kind == "visiting":
-            return (x.tensor, x.form, x.op) in visits
-        forms = {"kept": decisions.kept, "spilled": decisions.spilled}[x.kind]
-        return x.form in forms.get(x.tensor, ())
-
-    return lambda x: plain(x) != x.negated

@@ -1,1 +1,0 @@
-"""The time of a plan: rows that the model and plain arithmetic share."""
