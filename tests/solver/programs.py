@@ -136,7 +136,7 @@ TINY: dict[str, Tiny] = {
     "scaled rows": Tiny(function=_scaled_rows, shapes=((64, 32), (64, 1))),
     "narrow": Tiny(function=_narrow, shapes=((64, 256), (64, 256)), dtype="bfloat16"),
 }
-"""Up to six ops, all sizes within one block: small enough for every plan to be enumerated."""
+"""Up to seven ops, all sizes within one block: small enough for every plan to be enumerated."""
 
 LARGER: dict[str, Tiny] = {
     "peeled": Tiny(function=_softmax, shapes=((2, 200, 48),)),
