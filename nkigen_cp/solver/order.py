@@ -48,7 +48,7 @@ def execution_order(
         at = max(after) + 1 if after else len(order)
         depth = len(paths[store])
         while at < len(order) and (
-            order[at] in stores
+            (order[at] in stores and len(common_path(paths[order[at]], paths[store])) == depth)
             or (at and len(common_path(paths[order[at - 1]], paths[order[at]])) > depth)
         ):
             at += 1

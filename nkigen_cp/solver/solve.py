@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import ortools  # pyright: ignore[reportMissingTypeStubs]
 
-from nkigen_cp.errors import Infeasible
+from nkigen_cp.errors import Infeasible, PlanError
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.rewrite import canonicalise
 from nkigen_cp.ir.tensor.graph import Graph
@@ -129,7 +129,13 @@ class _Request:
         used = {name: None for s in data.steps for name in s.path}
         loops = tuple(k for n, k in instance.program.loops.items() if n in used)
         data = replace(data, cuts=structure.cuts, loops=loops)
-        check_plan(instance.program, data, self.target)
+        try:
+            check_plan(instance.program, data, self.target)
+        except PlanError:
+            # A structure that cannot be assembled rightly is none; others are left to try.
+            if required or not data.loops:
+                raise
+            return None
         return data
 
     def cost_ns(self, plan: PlanData) -> float:
