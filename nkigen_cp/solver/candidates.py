@@ -61,6 +61,11 @@ class Context:
     in_hbm: frozenset[str] = field(default_factory=frozenset[str])  # inputs and bound constants
 
 
+def repeated(busy_ns: Mapping[str, int], trips: int) -> dict[str, int]:
+    """The busy time of all iterations of a nest."""
+    return {engine: ns * trips for engine, ns in busy_ns.items()}
+
+
 def rounded(busy: Mapping[str, float]) -> dict[str, int]:
     """Engine times in whole nanoseconds, engines in canonical order, zeros dropped."""
     return {e: round(busy[e]) for e in ENGINES if busy.get(e, 0) > 0}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.ir.factor.program import FactorTensor, Program
-from nkigen_cp.solver.candidates import Context, Move
+from nkigen_cp.solver.candidates import Context, Move, repeated
 from nkigen_cp.solver.homes import (
     Homes,
     Path,
@@ -253,7 +253,11 @@ def _moves(
                         for m in transpose_moves(context, tile_of(tensor, s), s, turned)
                     ]
             moves = [_from_home(m, forms) for m in moves]
-        found += [_repeated(program, m) for m in moves if not _in_the_way(program, m)]
+        found += [
+            replace(m, busy_ns=repeated(m.busy_ns, program.trips(path_of(m))))
+            for m in moves
+            if not _in_the_way(program, m)
+        ]
     return found
 
 
@@ -261,12 +265,6 @@ def _in_the_way(program: Program, move: Move) -> bool:
     """Whether the move would hold up the Tensor Engine inside a segment."""
     inside_segment = any(program.loops[k].segment for k in path_of(move))
     return inside_segment and "tensor" in move.busy_ns
-
-
-def _repeated(program: Program, move: Move) -> Move:
-    """The move with the busy time of all iterations."""
-    trips = program.trips(path_of(move))
-    return replace(move, busy_ns={e: ns * trips for e, ns in move.busy_ns.items()})
 
 
 def at_once(move: Move) -> bool:
@@ -277,8 +275,7 @@ def at_once(move: Move) -> bool:
 
 def path_of(move: Move) -> Path:
     """The loops a move runs in: those of the end that lives deeper."""
-    homes = [x.home for x in (move.source, move.target) if x is not None]
-    return max(homes, key=len) if move.source is not None else move.target.home
+    return max((x.home for x in (move.source, move.target) if x is not None), key=len)
 
 
 def _from_home(move: Move, forms: _Forms) -> Move:

@@ -84,7 +84,7 @@ def column_loops(domain: FactorOp, cover: Cover, run: Run, order: tuple[str, ...
     return looped
 
 
-def piece_loops(box: Box, reduced: Sequence[str]) -> tuple[str, ...]:
+def split_digits(box: Box, reduced: Sequence[str]) -> tuple[str, ...]:
     """The outermost free digits to loop as well, so that steps in a row work on pieces at once.
 
     As long as an instruction has more than ``SPLIT_ELEMENTS`` and its pieces ``PIECE_ELEMENTS``.
@@ -148,7 +148,7 @@ def _with_run(context: Context, cover: Cover, run: Run) -> list[Candidate]:
     if set(extra) & set(cover.reduced):
         return []
     looped = tuple(d for d in order if d in looped or d in extra)
-    pieces = piece_loops(replace(boxes[0], looped=looped), cover.reduced)
+    pieces = split_digits(replace(boxes[0], looped=looped), cover.reduced)
     if root.path:
         pieces = (*pieces, *(d for d in blocks_of(root, run) if d in order and d not in pieces))
     looped = tuple(d for d in order if d in looped or d in pieces)

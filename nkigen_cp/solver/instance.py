@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.program import FactorOp, Program
 from nkigen_cp.ir.tensor.table import OPS, Family
-from nkigen_cp.solver.candidates import Candidate, Context, Need
+from nkigen_cp.solver.candidates import Candidate, Context, Need, repeated
 from nkigen_cp.solver.choices import Around, Choice, Uses, choice_of
 from nkigen_cp.solver.constants import recognise
 from nkigen_cp.solver.contract import contract_candidates
@@ -83,7 +83,10 @@ def build_instance(program: Program, target: Target) -> Instance:
         candidates += store_candidates(context, store, universe[store.source.tensor])
     if program.loops:
         candidates = [_placed(c) for c in candidates]
-    kept = tuple(_repeated(program, c) for c in _undominated(candidates))
+    kept = tuple(
+        replace(c, busy_ns=repeated(c.busy_ns, program.trips(c.path)))
+        for c in _undominated(candidates)
+    )
     order = execution_order(program, kept, [s.op for s in stores])
     paths = {n: o.path for n, o in program.ops.items()} | {s.op: s.path for s in stores}
     around = Around(
@@ -118,12 +121,6 @@ def _placed(c: Candidate) -> Candidate:
         return tuple(replace(n, layout=n.layout.shape) if n.layout else n for n in needs)
 
     return replace(c, needs=anywhere(c.needs), makes=anywhere(c.makes))
-
-
-def _repeated(program: Program, c: Candidate) -> Candidate:
-    """The candidate with the busy time of all iterations."""
-    trips = program.trips(c.path)
-    return replace(c, busy_ns={e: ns * trips for e, ns in c.busy_ns.items()}) if trips > 1 else c
 
 
 def _candidates(context: Context, op: FactorOp) -> list[Candidate]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import ortools  # pyright: ignore[reportMissingTypeStubs]
 
-from nkigen_cp.errors import Infeasible, PlanError
+from nkigen_cp.errors import Infeasible, NkigenError, PlanError
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.rewrite import canonicalise
 from nkigen_cp.ir.tensor.graph import Graph
@@ -35,7 +35,7 @@ from nkigen_cp.solver.plan import (
 from nkigen_cp.solver.resume import decisions_of
 from nkigen_cp.solver.search import Outcome, Progress, ProgressFn, search
 from nkigen_cp.solver.structure import Structure, structured
-from nkigen_cp.solver.structure.grow import proposal_of, proposals
+from nkigen_cp.solver.structure.grow import proposals
 from nkigen_cp.solver.traffic import moved_bytes
 from nkigen_cp.targets.target import Target
 
@@ -81,20 +81,24 @@ def solve_graph(
         Infeasible: nothing fits; the message names the tensors that are too large together.
     """
     core = canonical(graph, options)
-    found = proposals(core, target)
     request = _Request(graph, core, target, options, hint, on_progress, judge)
-    if not found:
-        found = [proposal_of(core, target, Structure())]
+    structures = [p.structure for p in proposals(core, target)] or [Structure()]
+    enough = max(2, OPS_AT_ONCE // max(1, len(core.ops)))
     solved: list[PlanData] = []
-    for p in found[: TRIES[options.effort]]:
-        if len(solved) >= max(2, OPS_AT_ONCE // len(p.program.ops)):
+    failed: list[NkigenError] = []
+    for structure in structures[: TRIES[options.effort]]:
+        if len(solved) == enough:
             break
-        data = request.solved(p.structure, required=False)
-        solved += [] if data is None else [data]
+        try:
+            solved.append(request.solved(structure))
+        except Infeasible as error:
+            failed.append(error)
+        except PlanError as error:
+            if not structure.loops:
+                raise
+            failed.append(error)  # a structure whose plan breaks a rule is none
     if not solved:
-        data = request.solved(found[0].structure, required=True)
-        assert data is not None
-        return data
+        raise failed[0]
     return min(solved, key=request.cost_ns) if len(solved) > 1 else solved[0]
 
 
@@ -108,34 +112,21 @@ class _Request:
     on_progress: ProgressFn | None
     judge: Judge | None
 
-    def solved(self, structure: Structure, *, required: bool) -> PlanData | None:
-        """The best plan with these loops; None if nothing fits, or Infeasible if ``required``."""
-        try:
-            instance = build_instance(structured(self.core, structure), self.target)
-            first = greedy(instance)
-        except Infeasible:
-            if required:
-                raise
-            return None
+    def solved(self, structure: Structure) -> PlanData:
+        """The best plan with these loops; raises Infeasible if nothing fits."""
+        instance = build_instance(structured(self.core, structure), self.target)
+        first = greedy(instance)
         outcome = self._searched(instance, first)
         found = [d for d in (outcome.decisions, first) if d is not None]
         if outcome.decisions is None and not _fits(instance, first):
-            if required:
-                raise Infeasible(describe_overflow(instance, first))
-            return None
+            raise Infeasible(describe_overflow(instance, first))
         # Where the model finds nothing, it takes lifetimes for longer than they are.
         decisions = found[0] if not memory.fits(instance, first) else _best(instance, found)
         data = _plan(self.graph, instance, decisions, outcome, self.options)
         used = {name: None for s in data.steps for name in s.path}
         loops = tuple(k for n, k in instance.program.loops.items() if n in used)
         data = replace(data, cuts=structure.cuts, loops=loops)
-        try:
-            check_plan(instance.program, data, self.target)
-        except PlanError:
-            # A structure that cannot be assembled rightly is none; others are left to try.
-            if required or not data.loops:
-                raise
-            return None
+        check_plan(instance.program, data, self.target)
         return data
 
     def cost_ns(self, plan: PlanData) -> float:

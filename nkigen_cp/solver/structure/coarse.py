@@ -11,12 +11,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from nkigen_cp.ir.dtypes import FLOAT32
 from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.ir.factor.program import FactorTensor, Program
 from nkigen_cp.ir.tensor.table import OPS, Family
 from nkigen_cp.solver.homes import Homes, Path, Spans, copies_of, homes_of, spans_of
 from nkigen_cp.solver.plan import Store
 from nkigen_cp.solver.plan.layout import Layout
+from nkigen_cp.solver.reuse import WORTH_BYTES
 from nkigen_cp.targets.target import Target
 
 
@@ -220,11 +222,8 @@ def _reusing(t: _Tensor, writers: list[str], readers: list[str]) -> Stay:
         last = max(t.positions[r.name] for r in t.program.consumers(access.tensor))
         one, other = (t.program.tensors[n] for n in (t.name, access.tensor))
         alike = [f.size for f in one.factors] == [f.size for f in other.factors]
-        if (
-            alike
-            and last == t.positions[op.name]
-            and one.dtype.size_bytes == other.dtype.size_bytes
-        ):
+        equal = one.dtype.name == other.dtype.name and stay.size_bytes >= WORTH_BYTES
+        if alike and equal and last == t.positions[op.name]:
             return replace(stay, first=stay.first + 1)
     return stay
 
@@ -281,20 +280,15 @@ def _repeated(program: Program, tensor: str) -> bool:
 
 
 def _engine_ns(program: Program, target: Target) -> float:
-    """Tensor Engine time of all contractions; adding up partial results counts on top."""
-    total = 0.0
+    """The busier of the Tensor Engine, contracting, and the Vector Engine, adding up parts."""
+    contracting = combining = 0.0
     for op in program.ops.values():
-        if OPS[op.kind].family is not Family.CONTRACT:
-            continue
         work = math.prod(d.size for d in op.digits) * program.trips(op.path)
-        widest = max(program.tensors[a.tensor].dtype.size_bytes for a in op.accesses)
-        passes = 4 if widest == 4 else 1
-        total += passes * work / (target.partitions**2) / PE_COLUMNS_PER_NS
-        if op.carried:
-            out = math.prod(d.size for d in op.digits if not d.reduced)
-            total += out * program.trips(op.path) / target.partitions / 4
-    return total
-
-
-PE_COLUMNS_PER_NS = 2.4
-"""Columns a full 128 x 128 array takes per nanosecond in bf16 (trn2, targets/trn2.json)."""
+        if OPS[op.kind].family is Family.CONTRACT:
+            widest = max(program.tensors[a.tensor].dtype.size_bytes for a in op.accesses)
+            passes = target.float32_matmul_passes if widest == FLOAT32.size_bytes else 1
+            contracting += passes * work / target.partitions**2
+        elif any(a.tensor in program.carried for a in op.accesses):
+            combining += work / target.partitions
+    engines = target.engines
+    return max(contracting / engines["tensor"].clock_ghz, combining / engines["vector"].clock_ghz)

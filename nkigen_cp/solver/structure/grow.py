@@ -140,13 +140,6 @@ def _variants(job: _Search, p: Proposal) -> list[Proposal]:
         return [p]
 
 
-def proposal_of(graph: Graph, target: Target, structure: Structure) -> Proposal:
-    """One structure and how it looks."""
-    found = _proposal(_Search(graph, target), structure)
-    assert found is not None
-    return found
-
-
 def _in_pieces(job: _Search, p: Proposal) -> Proposal:
     """The same loops over tensors whose long rows can be moved and computed in pieces."""
     cuts = list(p.structure.cuts)
