@@ -107,20 +107,26 @@ class _Scheduler:
     labels: dict[str, int] = field(default_factory=dict[str, int])
 
     def body(self, body: tuple[Statement, ...], outer: tuple[Loop, ...]) -> tuple[Statement, ...]:
-        scheduled: list[Statement] = []
-        for statement in body:
-            scheduled += (
-                self.loop(statement, outer) if isinstance(statement, Loop) else (statement,)
-            )
-        return tuple(scheduled)
+        return tuple(s for part in self.parts(body, outer) for s in part)
+
+    def parts(self, body: tuple[Statement, ...], outer: tuple[Loop, ...]) -> list[list[Statement]]:
+        """What becomes of every statement."""
+        return [list(self.loop(s, outer)) if isinstance(s, Loop) else [s] for s in body]
 
     def loop(self, loop: Loop, outer: tuple[Loop, ...]) -> Iterator[Loop]:
+        """The parts of a loop; on the device its iterations do not overlap."""
         choice = self.chosen.get(loop.var)
         if choice is None:
-            yield replace(loop, body=self.body(loop.body, (*outer, loop)))
+            inside = self.parts(loop.body, (*outer, loop))
+            pairs = zip(inside, loop.delays, strict=False)
+            yield replace(
+                loop,
+                body=tuple(s for part in inside for s in part),
+                delays=tuple(delay for part, delay in pairs for _ in part),
+            )
             return
         for part in parts(loop, choice, outer):
-            piece = replace(loop, lower=part.lower, upper=part.upper)
+            piece = replace(loop, lower=part.lower, upper=part.upper, delays=())
             body = self.body(loop.body, (*outer, piece))
             if not part.on_device:
                 yield replace(piece, body=body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nkigen_cp.emit.device import DeviceLoop
@@ -26,12 +26,14 @@ from nkigen_cp.ir.nki.kernel import (
     Instruction,
     Kernel,
     Loop,
+    LoopTerm,
     Memory,
     Statement,
     View,
     walk,
 )
 from nkigen_cp.ir.nki.loops import value_range
+from nkigen_cp.ir.nki.pipeline import spreads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,8 @@ class Scope:
     ``parameters`` and ``results`` are buffer names in order; ``names`` and ``loop_vars`` map IR
     names to identifiers; ``aliases`` names buffers in the shapes that views index. ``bodies`` and
     ``register_names`` are the functions of device loops and their parameters, by label.
-    ``registers`` hold the variables of the device loops among ``loops``.
+    ``registers`` hold the variables of the device loops among ``loops``. Names of buffers in
+    ``tiles`` are lists with a tile per iteration of a loop.
     """
 
     function: str
@@ -53,6 +56,7 @@ class Scope:
     loop_vars: Mapping[str, str]
     bodies: Mapping[str, str]
     register_names: Mapping[str, str]
+    tiles: Mapping[str, Affine] = field(default_factory=dict[str, Affine])
     loops: tuple[Loop, ...] = ()
     registers: Mapping[str, Register] = field(default_factory=dict[str, Register])
 
@@ -74,6 +78,8 @@ class Scope:
     def view(self, view: View) -> ViewText:
         """The view over the buffer, or over its alias in the view's shape."""
         buffer, own = self.buffer(view.buffer), self.names[view.buffer]
+        if view.buffer in self.tiles:
+            own = f"{own}[{self.index(self.tiles[view.buffer])}]"
         var = register_of(view, self.registers)
         if var is None:
             base = self.aliases.get((view.buffer, view.shape), own)
@@ -125,6 +131,7 @@ def build_scope(kernel: Kernel, body: tuple[Statement, ...] | None = None) -> Sc
         names=names,
         aliases={},
         loop_vars=loop_vars,
+        tiles=dict(_tiles(loops)),
         bodies={label: "" for label, _ in labels},
         register_names={label: "" for label, _ in labels},
     )
@@ -134,8 +141,21 @@ def build_scope(kernel: Kernel, body: tuple[Statement, ...] | None = None) -> Sc
         aliases={key: fresh.fresh(f"{names[key[0]]}_v") for key in reshaped},
         bodies={label: fresh.fresh(f"each_{var}") for label, var in labels},
         register_names={label: fresh.fresh(f"{var}_r") for label, var in labels},
-        loop_vars={**loop_vars, **{turn_name(n): fresh.fresh(f"{v}_t") for n, v in labels}},
+        loop_vars={
+            **loop_vars,
+            **{turn_name(n): fresh.fresh(f"{v}_t") for n, v in labels},
+            **{turn_name(s.var): fresh.fresh(f"{loop_vars[s.var]}_t") for s in loops if s.depth},
+        },
     )
+
+
+def _tiles(loops: Sequence[Loop]) -> Iterator[tuple[str, Affine]]:
+    """Buffers whose tiles live into the next turn of a pipelined loop, and which one is meant."""
+    for loop in loops:
+        for spread in spreads(loop):
+            if spread.crosses:
+                turn = Affine(terms=(LoopTerm(var=loop.var, stride=1),))
+                yield spread.buffer, turn + loop.lower * -1
 
 
 def _results(kernel: Kernel) -> tuple[str, ...]:

@@ -89,6 +89,7 @@ class _Checker(ast.NodeVisitor):
     def __init__(self, api: Api) -> None:
         self._api = api
         self._modules: dict[str, str] = {}
+        self._lists: dict[str, None] = {}
 
     def _fail(self, node: ast.expr | ast.stmt, message: str) -> KernelError:
         text = ast.unparse(node)
@@ -118,6 +119,12 @@ class _Checker(ast.NodeVisitor):
         elif not self._api.knows(path):
             raise self._fail(node, f"unknown name {path}")
 
+    def visit_Assign(self, node: ast.Assign) -> None:
+        target = node.targets[0]
+        if isinstance(node.value, ast.List) and isinstance(target, ast.Name):
+            self._lists[target.id] = None
+        self.generic_visit(node)
+
     def visit_Call(self, node: ast.Call) -> None:
         path = self._path(node.func)
         if path is not None:
@@ -125,12 +132,17 @@ class _Checker(ast.NodeVisitor):
             if parameters is None:
                 raise self._fail(node, f"unknown function {path}")
             self._check_call(node, path, parameters)
-        elif isinstance(node.func, ast.Attribute):
+        elif isinstance(node.func, ast.Attribute) and not self._appends(node.func):
             parameters = self._api.tensor_methods.get(node.func.attr)
             if parameters is None:
                 raise self._fail(node, f"unknown tensor method {node.func.attr!r}")
             self._check_call(node, node.func.attr, parameters)
         self.generic_visit(node)
+
+    def _appends(self, method: ast.Attribute) -> bool:
+        """Whether the method adds to a list of tiles."""
+        name = method.value
+        return method.attr == "append" and isinstance(name, ast.Name) and name.id in self._lists
 
     def _check_call(self, node: ast.Call, name: str, parameters: tuple[ApiParameter, ...]) -> None:
         known = {p.name: p for p in parameters}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 from dataclasses import dataclass
 from textwrap import wrap
 
@@ -28,6 +29,7 @@ from nkigen_cp.ir.nki.kernel import (
     Statement,
     walk,
 )
+from nkigen_cp.ir.nki.pipeline import spreads
 
 _SPACES = {
     Memory.OUTPUT: "nl.shared_hbm",
@@ -185,6 +187,9 @@ class _Printer:
             self._run(loop)
 
     def _python_loop(self, loop: Loop) -> None:
+        if loop.depth:
+            self._pipelined_loop(loop)
+            return
         scope = self._scope
         bounds = [scope.index(loop.upper)]
         if loop.lower.terms or loop.lower.const:
@@ -202,6 +207,33 @@ class _Printer:
         self._turn = var
         self._scope = self._scope.inside(loop)
         self._block(loop.body)
+
+    def _pipelined_loop(self, loop: Loop) -> None:
+        """Turns in which neighbouring statements of one delay do the same iteration, if it is."""
+        scope = self._scope
+        var, turn = scope.loop_vars[loop.var], scope.loop_vars[turn_name(loop.var)]
+        lower, upper = scope.index(loop.lower), scope.index(loop.upper)
+        for spread in spreads(loop):
+            if spread.crosses:
+                self._lines.append(f"{INDENT * self._depth}{scope.names[spread.buffer]} = []")
+        bounds = f"{upper} + {loop.depth}" if lower == "0" else f"{lower}, {upper} + {loop.depth}"
+        head = f"{INDENT * self._depth}for {turn} in range({bounds}):"
+        self._lines += with_note([head], loop.note, self._depth)
+        self._loops += (var,)
+        self._turn = var
+        self._scope = scope.inside(loop)
+        for delay, group in itertools.groupby(
+            zip(loop.delays, loop.body, strict=True), key=lambda pair: pair[0]
+        ):
+            value = f"{turn} - {delay}" if delay else turn
+            self._depth += 1
+            self._lines += [
+                f"{INDENT * self._depth}if {lower} <= {value} < {upper}:",
+                f"{INDENT * (self._depth + 1)}{var} = {value}",
+            ]
+            self._depth += 1
+            self._block(tuple(s for _, s in group))
+            self._depth -= 2
 
     def _device_loop(self, loop: DeviceLoop) -> None:
         """The function that ``nl.fori_loop`` calls with the register."""
@@ -243,7 +275,11 @@ class _Printer:
         ]
         if self._options.addresses == "plan" and buffer.memory.on_chip:
             arguments.append(f"address={spell_address(buffer, self._turn)}")
-        lines = wrapped_call(f"{name} = nl.ndarray", arguments, self._depth)
+        if buffer.name in self._scope.tiles:
+            lines = wrapped_call("nl.ndarray", arguments, self._depth + 1)
+            lines = [f"{INDENT * self._depth}{name}.append(", *lines, f"{INDENT * self._depth})"]
+        else:
+            lines = wrapped_call(f"{name} = nl.ndarray", arguments, self._depth)
         self._lines += with_note(lines, buffer.note, self._depth)
 
     def _reshape(self, name: str) -> None:

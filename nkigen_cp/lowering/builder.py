@@ -34,10 +34,11 @@ class Range:
 
 @dataclass(slots=True)
 class Builder:
-    """Statements go to the innermost open loop."""
+    """Statements go to the innermost open loop; ``delays`` has theirs as far as they are known."""
 
     buffers: dict[str, Buffer] = field(default_factory=dict[str, Buffer])
     open: list[list[Statement]] = field(default_factory=lambda: [[]])
+    delays: list[list[int]] = field(default_factory=lambda: [[]])
     names: set[str] = field(default_factory=set[str])
     variables: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -101,12 +102,20 @@ class Builder:
         elif full > 1:
             var = self._variable(name)
             self.open.append([])
+            self.delays.append([])
             index = Affine(terms=(LoopTerm(var=var, stride=1),))
             yield Range(start=index * block, size=block, turn=index)
-            body = tuple(self.open.pop())
-            self.open[-1].append(Loop(var=var, upper=Affine(const=full), body=body))
+            self.delayed(0)
+            body, delays = tuple(self.open.pop()), tuple(self.delays.pop())
+            if not any(delays):
+                delays = ()
+            self.open[-1].append(Loop(var=var, upper=Affine(const=full), body=body, delays=delays))
         if rest:
             yield Range(start=Affine(const=full * block), size=rest, turn=Affine(const=full))
+
+    def delayed(self, by: int) -> None:
+        """Delay the statements of the innermost loop since the last call by so many turns."""
+        self.delays[-1] += [by] * (len(self.open[-1]) - len(self.delays[-1]))
 
     def _variable(self, name: str) -> str:
         base = "i_" + re.sub(r"\W+", "_", name).strip("_")

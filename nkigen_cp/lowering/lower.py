@@ -112,14 +112,25 @@ def _note(layout: Layout, free: list[str]) -> str:
 
 def lower_plan(program: Program, plan: PlanData) -> Kernel:
     """The kernel of a plan; ``program`` must be the one the plan was made for."""
+    return lower_steps(program, plan, plan.steps, ())
+
+
+def lower_steps(
+    program: Program, plan: PlanData, steps: Sequence[Step], inside: tuple[str, ...]
+) -> Kernel:
+    """The kernel of some of a plan's steps in the first iteration of the loops ``inside``.
+
+    For their time alone: what other steps bring on chip is there.
+    """
     job = _Lowering(program, plan, forms={f.name: f for f in plan.forms})
+    job.at.update(dict.fromkeys(inside, Affine()))
     for name in (*program.inputs, *(c for c in program.constants if _is_bound(plan, c))):
         _border(job, name, Memory.INPUT)
     for name in program.outputs:
         _border(job, name, Memory.OUTPUT)
     for name in program.windows:
         _window(job, name)
-    _steps(job, plan.steps, 0)
+    _steps(job, steps, len(inside))
     bound = {c: a for c, a in program.constants.items() if _is_bound(plan, c)}
     return Kernel(
         name=job.b.unique(plan.kernel) if plan.kernel not in job.b.names else plan.kernel,
@@ -138,15 +149,27 @@ def _steps(job: _Lowering, steps: Sequence[Step], depth: int) -> None:
     groups = itertools.groupby(steps, key=lambda s: s.path[depth] if len(s.path) > depth else None)
     for name, group in groups:
         inside = list(group)
-        if name is None:
-            for step in inside:
-                _LOWERED[type(step.spec)](job, step)
+        if name is not None:
+            _loop(job, name, inside, depth)
             continue
-        _outer_forms(job, inside, depth)
-        for r in job.b.tiles(name, job.program.loops[name].trips, 1):
-            job.at[name] = r.start
-            _steps(job, inside, depth + 1)
-        del job.at[name]
+        for step in inside:
+            _LOWERED[type(step.spec)](job, step)
+            _delayed(job, step, depth)
+
+
+def _loop(job: _Lowering, name: str, steps: Sequence[Step], depth: int) -> None:
+    _outer_forms(job, steps, depth)
+    for r in job.b.tiles(name, job.program.loops[name].trips, 1):
+        job.at[name] = r.start
+        _steps(job, steps, depth + 1)
+    del job.at[name]
+    _delayed(job, steps[0], depth)
+
+
+def _delayed(job: _Lowering, step: Step, depth: int) -> None:
+    """What was just lowered has the step's delay in the loop around; one turn has no variable."""
+    if depth and job.at[step.path[depth - 1]].terms:
+        job.b.delayed(step.delay_in(depth - 1))
 
 
 def _outer_forms(job: _Lowering, steps: Sequence[Step], depth: int) -> None:

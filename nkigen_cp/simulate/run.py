@@ -28,6 +28,7 @@ from nkigen_cp.ir.nki.kernel import (
 )
 from nkigen_cp.ir.nki.meaning import activation_input
 from nkigen_cp.ir.nki.numeric import Array
+from nkigen_cp.ir.nki.pipeline import owners, turns
 from nkigen_cp.ir.nki.table import INSTRUCTIONS, InstructionRow, Parameter, Role
 from nkigen_cp.simulate.memory import Storage
 from nkigen_cp.targets.target import Target
@@ -61,11 +62,15 @@ class Run:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Machine:
-    """State of one run: memory by buffer name, registers by engine, loop variables."""
+    """State of one run: memory by buffer and tile, registers by engine, loop variables.
+
+    ``owners`` are the loops per whose iteration a buffer has a tile.
+    """
 
     kernel: Kernel
     watch: tuple[str, ...]
-    memory: dict[str, Storage] = field(default_factory=dict[str, Storage])
+    owners: Mapping[str, str]
+    memory: dict[tuple[str, int], Storage] = field(default_factory=dict[tuple[str, int], Storage])
     registers: dict[str, Array] = field(default_factory=dict[str, Array])
     env: dict[str, int] = field(default_factory=dict[str, int])
     watched: dict[str, Storage] = field(default_factory=dict[str, Storage])
@@ -77,16 +82,31 @@ class _Machine:
                 case Instruction():
                     self.instruction(statement)
                 case Alloc():
-                    self.memory[statement.buffer.name] = Storage.fresh(statement.buffer)
+                    self.allocate(statement.buffer)
                 case Loop():
-                    for i in range(
-                        statement.lower.value(self.env), statement.upper.value(self.env)
-                    ):
-                        self.env[statement.var] = i
-                        self.body(statement.body)
-                    self.env.pop(statement.var, None)
+                    self.loop(statement)
                 case Note():
                     pass
+
+    def loop(self, loop: Loop) -> None:
+        lower, upper = loop.lower.value(self.env), loop.upper.value(self.env)
+        for turn in turns(loop, lower, upper):
+            for k, value in turn:
+                self.env[loop.var] = value
+                self.body((loop.body[k],))
+        self.env.pop(loop.var, None)
+
+    def allocate(self, buffer: Buffer) -> None:
+        """A fresh tile in the place of the one ``copies`` values of the owning loop before."""
+        owner = self.owners.get(buffer.name)
+        if owner is not None:
+            self.memory.pop((buffer.name, self.env[owner] - buffer.copies), None)
+        self.memory[self.key(buffer.name)] = Storage.fresh(buffer)
+
+    def key(self, name: str) -> tuple[str, int]:
+        """The tile of a buffer that is meant at the current values of the loop variables."""
+        owner = self.owners.get(name)
+        return name, 0 if owner is None else self.env.get(owner, -1)
 
     def instruction(self, instruction: Instruction) -> None:
         """Execute one instruction; errors name it and where it stands."""
@@ -149,14 +169,14 @@ class _Machine:
 
     def storage(self, view: View) -> Storage:
         try:
-            return self.memory[view.buffer]
+            return self.memory[self.key(view.buffer)]
         except KeyError:
             raise SimulationError(
                 f"uses buffer {view.buffer!r}, which is not allocated at this point"
             ) from None
 
     def note_write(self, view: View) -> None:
-        storage = self.memory[view.buffer]
+        storage = self.memory[self.key(view.buffer)]
         if storage.buffer.tensor in self.watch:
             # Re-inserted so that the order is the order of last writes.
             self.watched.pop(view.buffer, None)
@@ -200,7 +220,7 @@ def _bound(buffer: Buffer, array: Any) -> Storage:
 
 
 def _output(machine: _Machine, name: str) -> Array:
-    storage = machine.memory[name]
+    storage = machine.memory[name, 0]
     if storage.written is not None and not storage.written.all():
         missing = storage.written.size - int(np.count_nonzero(storage.written))
         raise SimulationError(
@@ -234,13 +254,13 @@ def run(kernel: Kernel, arrays: Sequence[Any], target: Target, *, watch: Sequenc
     excess = capacity.sbuf(kernel, target) or capacity.psum(kernel, target)
     if excess:
         raise SimulationError(f"kernel {kernel.name!r} {excess}")
-    machine = _Machine(kernel=kernel, watch=tuple(watch))
+    machine = _Machine(kernel=kernel, watch=tuple(watch), owners=owners(kernel.body))
     given = dict(zip(kernel.inputs, arrays, strict=True)) | dict(kernel.bound_inputs)
     for name, array in given.items():
-        machine.memory[name] = _bound(kernel.buffers[name], array)
+        machine.memory[name, 0] = _bound(kernel.buffers[name], array)
     returned = (*kernel.outputs, *kernel.mutated_outputs)
     for name in returned:
-        machine.memory[name] = Storage.fresh(kernel.buffers[name])
+        machine.memory[name, 0] = Storage.fresh(kernel.buffers[name])
     with np.errstate(all="ignore"):
         machine.body(kernel.body)
     watched = tuple(

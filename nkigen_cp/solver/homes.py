@@ -104,6 +104,11 @@ def inside(home: Path, path: Path) -> bool:
     return path[: len(home)] == home
 
 
+def nest_of(path: Path) -> str:
+    """The outermost loop; empty for what runs outside of all loops."""
+    return path[0] if path else ""
+
+
 def tile_of(tensor: FactorTensor, layout: Layout) -> FactorTensor:
     """What a form holds at a time, as a tensor of its own."""
     if not layout.fixed:

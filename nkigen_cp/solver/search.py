@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ortools.sat.python import cp_model
 
 from nkigen_cp.errors import PlanError
-from nkigen_cp.solver.decisions import Decisions, busy_of
+from nkigen_cp.solver.decisions import Decisions, work_of
 from nkigen_cp.solver.families import cover, engines, layouts, memory, reuse
 from nkigen_cp.solver.families.engines import SERIAL_SHARE
 from nkigen_cp.solver.instance import Instance
@@ -194,8 +194,10 @@ def _hint(
         model.add_hint(v, i in hint.reused)
     for key, v in variables.visiting.items():
         model.add_hint(v, key in hint.visiting)
-    busy = busy_of(instance, hint)
-    model.add_hint(variables.makespan, max(busy.values()))
+    work = work_of(instance, hint)
+    for name, v in variables.nests.items():
+        model.add_hint(v, work.nest_ns(name))
+    model.add_hint(variables.makespan, work.makespan_ns)
 
 
 def _extract(solver: cp_model.CpSolver, instance: Instance, variables: Variables) -> Decisions:

@@ -15,7 +15,7 @@ from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.solver.assemble import assemble
 from nkigen_cp.solver.check import check_plan
 from nkigen_cp.solver.codec import dumps
-from nkigen_cp.solver.decisions import Decisions, busy_of, scaled_objective
+from nkigen_cp.solver.decisions import Decisions, work_of
 from nkigen_cp.solver.families import memory
 from nkigen_cp.solver.families.engines import SERIAL_SHARE
 from nkigen_cp.solver.files import graph_record
@@ -42,8 +42,14 @@ from nkigen_cp.targets.target import Target
 TRIES = {"fast": 8, "balanced": 16, "max": 24}
 """Structures of loops tried until one fits, by effort."""
 
-Judge = Callable[[Program, PlanData], float]
-"""Nanoseconds that a plan takes."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """What knows the time of a plan: ``ordered`` is the plan with its steps in a better order."""
+
+    ordered: Callable[[Program, PlanData], PlanData]
+    time_ns: Callable[[Program, PlanData], float]
+
 
 OPS_AT_ONCE = 100
 """Ops of all structures that are solved to be compared."""
@@ -71,17 +77,18 @@ def solve_graph(
     *,
     hint: PlanData | None = None,
     on_progress: ProgressFn | None = None,
-    judge: Judge | None = None,
+    clock: Clock | None = None,
 ) -> PlanData:
     """The best plan within the effort's budget, checked independently.
 
-    Plans with different loops are compared by ``judge``, without one by their objective.
+    Steps are ordered and plans with different loops compared by the ``clock``; without one steps
+    stay as they come and the objective decides.
 
     Raises:
         Infeasible: nothing fits; the message names the tensors that are too large together.
     """
     core = canonical(graph, options)
-    request = _Request(graph, core, target, options, hint, on_progress, judge)
+    request = _Request(graph, core, target, options, hint, on_progress, clock)
     structures = [p.structure for p in proposals(core, target)] or [Structure()]
     enough = max(2, OPS_AT_ONCE // max(1, len(core.ops)))
     solved: list[PlanData] = []
@@ -110,7 +117,7 @@ class _Request:
     options: Options
     hint: PlanData | None
     on_progress: ProgressFn | None
-    judge: Judge | None
+    clock: Clock | None
 
     def solved(self, structure: Structure) -> PlanData:
         """The best plan with these loops; raises Infeasible if nothing fits."""
@@ -126,13 +133,15 @@ class _Request:
         used = {name: None for s in data.steps for name in s.path}
         loops = tuple(k for n, k in instance.program.loops.items() if n in used)
         data = replace(data, cuts=structure.cuts, loops=loops)
+        if self.clock is not None:
+            data = self.clock.ordered(instance.program, data)
         check_plan(instance.program, data, self.target)
         return data
 
     def cost_ns(self, plan: PlanData) -> float:
         """For comparing structures: time, and the HBM bandwidth taken from the other cores."""
         program = planned(structured(self.core, Structure(cuts=plan.cuts, loops=plan.loops)))
-        time_ns = plan.objective_ns if self.judge is None else self.judge(program, plan)
+        time_ns = plan.objective_ns if self.clock is None else self.clock.time_ns(program, plan)
         return time_ns + moved_bytes(program, plan) / self.target.hbm_bytes_per_ns
 
     def _searched(self, instance: Instance, first: Decisions) -> Outcome:
@@ -157,7 +166,7 @@ def _best(instance: Instance, found: Sequence[Decisions]) -> Decisions:
 
 
 def _objective(instance: Instance, decisions: Decisions) -> int:
-    return scaled_objective(busy_of(instance, decisions))
+    return work_of(instance, decisions).scaled_objective
 
 
 def _fits(instance: Instance, decisions: Decisions) -> bool:
@@ -172,7 +181,7 @@ def _plan(
 ) -> PlanData:
     steps, forms = assemble(instance, decisions)
     packed = pack(steps, forms, instance.target.sbuf_partition_bytes)
-    busy = busy_of(instance, decisions)
+    work = work_of(instance, decisions)
     found = outcome.decisions is not None
     return PlanData(
         version=PLAN_VERSION,
@@ -183,9 +192,9 @@ def _plan(
         solver=f"ortools {ortools.__version__}",
         status=outcome.status if found else "GREEDY",
         deterministic=outcome.deterministic,
-        objective_ns=scaled_objective(busy) // SERIAL_SHARE,
+        objective_ns=work.scaled_objective // SERIAL_SHARE,
         bound_ns=outcome.bound // SERIAL_SHARE,
-        busy_ns=busy,
+        busy_ns=work.busy_ns,
         residency=_residency(steps, list(packed.forms)),
         forms=packed.forms,
         steps=tuple(steps),

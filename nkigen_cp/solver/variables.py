@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ortools.sat.python import cp_model
 
 from nkigen_cp.solver.candidates import ENGINES
-from nkigen_cp.solver.choices import Choice
+from nkigen_cp.solver.choices import Choice, path_of
+from nkigen_cp.solver.homes import nest_of
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan.layout import Layout
 
@@ -23,8 +24,8 @@ class Variables:
     to its last use there. ``moved[t][j]``: move j of the tensor's choice is made.
     ``passed[t, x]``: t is in layout x just long enough to be moved into another one.
     ``spilled[t, x]``: t is stored to HBM from layout x. ``visiting[t, x, o]``: op o loads its own
-    short-lived copy. ``reused[i]``: reuse i takes place. ``makespan`` bounds every engine's
-    busy time from above.
+    short-lived copy. ``reused[i]``: reuse i takes place. ``nests[n]`` bounds nest n's busy engines
+    from above, ``makespan`` the whole kernel.
     """
 
     chosen: tuple[cp_model.IntVar, ...]
@@ -34,6 +35,7 @@ class Variables:
     spilled: Mapping[FormKey, cp_model.IntVar]
     visiting: Mapping[tuple[str, Layout, str], cp_model.IntVar]
     reused: tuple[cp_model.IntVar, ...]
+    nests: Mapping[str, cp_model.IntVar]
     makespan: cp_model.IntVar
 
 
@@ -60,6 +62,7 @@ def create_variables(model: cp_model.CpModel, instance: Instance) -> Variables:
                     if x.home or instance.path(o):
                         continue  # inside a loop, the form that lives for one iteration is it
                     visiting[name, x, o] = model.new_bool_var(f"visiting[{name},{x},{o}]")
+    most_ns = upper_bound_ns(instance)
     return Variables(
         chosen=tuple(
             model.new_bool_var(f"chosen[{c.ops[-1]},{i}]")
@@ -73,8 +76,16 @@ def create_variables(model: cp_model.CpModel, instance: Instance) -> Variables:
         reused=tuple(
             model.new_bool_var(f"reused[{r.operand},{r.result}]") for r in instance.reuses
         ),
-        makespan=model.new_int_var(0, upper_bound_ns(instance), "makespan"),
+        nests={n: model.new_int_var(0, most_ns, f"nest[{n}]") for n in _nests(instance)},
+        makespan=model.new_int_var(0, most_ns, "makespan"),
     )
+
+
+def _nests(instance: Instance) -> list[str]:
+    """All nests in which something may run."""
+    paths = [c.path for c in instance.candidates]
+    paths += [path_of(m) for choice in instance.choices.values() for m in choice.moves]
+    return list(dict.fromkeys(nest_of(p) for p in paths))
 
 
 def may_visit(choice: Choice) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nkigen_cp.ir.dtypes import DType, dtype
 from nkigen_cp.ir.nki.kernel import (
@@ -129,6 +130,24 @@ def vadd() -> Kernel:
         dma(view(out, rows), view(a)),
     )
     return kernel("vadd", (x, y), (out,), body)
+
+
+def pipelined() -> Kernel:
+    """exp(x) * x of (1024, 256), a row block's product and store one and two turns behind."""
+    x = buffer("x", (1024, 256), Memory.INPUT)
+    out = buffer("out", (1024, 256), Memory.OUTPUT)
+    a, e = replace(sbuf("a", 128, 256), copies=3), replace(sbuf("e", 128, 256), copies=2)
+    rows = (var("r", 128), 128)
+    steps = (
+        (0, Alloc(buffer=a)),
+        (0, dma(view(a), view(x, rows))),
+        (0, Alloc(buffer=e)),
+        (0, call("activation", "scalar", dst=view(e), op="exp", data=view(a))),
+        (1, call("tensor_tensor", dst=view(a), data1=view(a), data2=view(e), op="multiply")),
+        (2, dma(view(out, rows), view(a))),
+    )
+    body = loop("r", 8, *(s for _, s in steps))
+    return kernel("pipelined", (x,), (out,), replace(body, delays=tuple(d for d, _ in steps)))
 
 
 def matmul() -> Kernel:

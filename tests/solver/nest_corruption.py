@@ -343,6 +343,20 @@ NEST_CORRUPTIONS: tuple[Corruption, ...] = (
         program="softmax",
         breaks=_form("x@d0", lambda f: replace(f, last_step=f.last_step - 1)),
     ),
+    Corruption(rule="delays", program="softmax", breaks=_step("divide_1", delays=(0, 1))),
+    Corruption(rule="delays", program="softmax", breaks=_step("divide_1", delays=(-1,))),
+    Corruption(
+        rule="delays", program="attention", breaks=_step("contract_2_scaled", delays=(1, 0))
+    ),
+    Corruption(rule="order under delays", program="softmax", breaks=_step("sum_1", delays=(1,))),
+    Corruption(
+        rule="order under delays", program="blocked sum", breaks=_step("transpose.x", delays=(1,))
+    ),
+    Corruption(
+        rule="copies",
+        program="softmax",
+        breaks=_all(_step("divide_1", delays=(2,)), _step("store.divide_1", delays=(2,))),
+    ),
     Corruption(rule="whole spills", program="crossing spilled", breaks=_half("spill")),
     Corruption(rule="outputs stored once", program="softmax", breaks=_store_target("store")),
     Corruption(rule="outputs stored once", program="softmax", breaks=_twice("store")),

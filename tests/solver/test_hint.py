@@ -10,7 +10,7 @@ import pytest
 import nkigen_cp as cp
 from nkigen_cp.ir.factor.refine import refine
 from nkigen_cp.ir.rewrite import canonicalise
-from nkigen_cp.solver.decisions import busy_of
+from nkigen_cp.solver.decisions import work_of
 from nkigen_cp.solver.instance import build_instance
 from nkigen_cp.solver.resume import decisions_of
 from nkigen_cp.workloads import WORKLOADS
@@ -31,7 +31,7 @@ def test_a_plan_is_found_again_among_the_candidates(name: str) -> None:
     instance = build_instance(refine(canonicalise(graph)), cp.TRN2)
     decisions = decisions_of(instance, plan.data)
     assert decisions is not None
-    assert busy_of(instance, decisions) == plan.data.busy_ns
+    assert work_of(instance, decisions).busy_ns == plan.data.busy_ns
 
 
 def _crowded(x: np.ndarray) -> np.ndarray:
@@ -54,7 +54,7 @@ def test_a_spilling_plan_is_found_again() -> None:
     instance = build_instance(refine(canonicalise(graph)), target)
     decisions = decisions_of(instance, plan.data)
     assert decisions is not None
-    assert busy_of(instance, decisions) == plan.data.busy_ns
+    assert work_of(instance, decisions).busy_ns == plan.data.busy_ns
 
 
 def test_solving_from_a_hint_is_never_worse() -> None:

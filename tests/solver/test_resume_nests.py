@@ -8,7 +8,7 @@ import pytest
 from ortools.sat.python import cp_model
 
 from nkigen_cp.solver.assemble import assemble
-from nkigen_cp.solver.decisions import busy_of
+from nkigen_cp.solver.decisions import work_of
 from nkigen_cp.solver.families import memory
 from nkigen_cp.solver.instance import Instance, build_instance
 from nkigen_cp.solver.resume import decisions_of
@@ -29,7 +29,7 @@ def test_a_plan_is_found_again_among_the_candidates(name: str) -> None:
     plan, instance = NESTS[name].plan(), _instance(NESTS[name])
     decisions = decisions_of(instance, plan.data)
     assert decisions is not None
-    assert busy_of(instance, decisions) == plan.data.busy_ns
+    assert work_of(instance, decisions).busy_ns == plan.data.busy_ns
     steps, forms = assemble(instance, decisions)
     assert tuple(steps) == plan.data.steps
     assert forms == [dataclasses.replace(f, address=None) for f in plan.data.forms]

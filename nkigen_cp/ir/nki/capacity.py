@@ -1,7 +1,8 @@
 """On-chip memory over a kernel: what is live at once, in program order.
 
 A buffer lives from its first to its last touch. Loop bodies are taken once; a buffer that outlives
-an iteration lives through the whole loop, and one allocated inside counts its ``copies``.
+an iteration lives through the whole loop, and one allocated inside counts its ``copies``; so does
+one of a pipelined loop whose tiles live from one turn into the next.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from nkigen_cp.ir.nki.kernel import (
     Statement,
     View,
 )
+from nkigen_cp.ir.nki.pipeline import spreads
 from nkigen_cp.targets.target import Target
 
 
@@ -69,6 +71,9 @@ class _Lives:
         self.stack.append([])
         self.body(loop.body)
         self.clock += 1
+        for spread in spreads(loop):
+            if spread.crosses and spread.buffer in self.touched:
+                self.touch(spread.buffer, start, self.clock)
         for name in dict.fromkeys(self.stack.pop()):
             if self.loop_depth[name] <= len(self.stack):
                 self.touch(name, start, self.clock)

@@ -189,13 +189,25 @@ class Alloc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
-    """``for var in range(lower, upper)``; bounds may be affine in outer loop variables."""
+    """``for var in range(lower, upper)``; bounds may be affine in outer loop variables.
+
+    ``delays`` pipeline the loop: one per statement of the body, or none at all. In turn ``t`` the
+    statement with delay ``d`` runs at ``var = t - d``, if that is one of the loop's values. A
+    buffer allocated in the body then has a tile per value of ``var``, ``copies`` at a time. What
+    the loop computes is the same as without delays.
+    """
 
     var: str
     lower: Affine = Affine()
     upper: Affine
     body: tuple[Statement, ...]
     note: str = ""
+    delays: tuple[int, ...] = ()
+
+    @property
+    def depth(self) -> int:
+        """Turns that follow the one in which the last iteration begins."""
+        return max(self.delays, default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nkigen_cp.errors import KernelError
-from nkigen_cp.ir.nki import accumulation, capacity, scope
+from nkigen_cp.ir.nki import accumulation, capacity, pipeline, scope
 from nkigen_cp.ir.nki.access_rules import COMMON
 from nkigen_cp.ir.nki.kernel import Instruction, Kernel, Loop, Statement
 from nkigen_cp.ir.nki.loops import value_range
@@ -24,6 +24,7 @@ STRUCTURE: Mapping[str, scope.KernelRule] = {
 WHOLE: Mapping[str, scope.KernelRule] = {
     "first_writes": scope.first_writes,
     "outputs": scope.outputs,
+    "pipelines": pipeline.pipelines,
     "accumulation": accumulation.accumulation,
     "sbuf": capacity.sbuf,
     "psum": capacity.psum,

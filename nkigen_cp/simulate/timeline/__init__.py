@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from nkigen_cp.errors import ArgumentError
 from nkigen_cp.ir.nki.kernel import Kernel
+from nkigen_cp.ir.nki.pipeline import owners
 from nkigen_cp.simulate.timeline.loops import run_block
 from nkigen_cp.simulate.timeline.machine import Machine
 from nkigen_cp.simulate.timeline.path import Segment, critical_path
@@ -52,10 +53,10 @@ def estimate(kernel: Kernel, target: Target | None = None) -> Estimate:
     target = target or kernel.target
     if target is None:
         raise ArgumentError(f"kernel {kernel.name!r} carries no target; give one to estimate")
-    machine = Machine(target, tracked(kernel))
+    machine = Machine(target, tracked(kernel), owners(kernel.body))
     for name in machine.geometry:
         if not kernel.buffers[name].memory.on_chip:
-            machine.allocate(kernel.buffers[name])
+            machine.allocate(kernel.buffers[name], {})
     run_block(machine, prepare(kernel, target), {})
     busy = dict(zip(LANES[:LOAD], machine.busy, strict=False))
     return Estimate(

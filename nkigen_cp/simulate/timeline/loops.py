@@ -30,15 +30,34 @@ class Snapshot(NamedTuple):
 
 def run_block(machine: Machine, block: Block, env: Mapping[str, int]) -> None:
     """Execute a block at the given loop variables."""
-    for position, item in enumerate(block.items):
-        if isinstance(item, Step):
-            machine.execute(item, env)
-        elif isinstance(item, Repeated):
-            run_loop(machine, item, env)
-        else:
-            machine.allocate(item)
-        if block.dying[position]:
-            machine.bury(block, position)
+    for position in range(len(block.items)):
+        _run_item(machine, block, position, env)
+
+
+def _run_item(machine: Machine, block: Block, position: int, env: Mapping[str, int]) -> None:
+    item = block.items[position]
+    if isinstance(item, Step):
+        machine.execute(item, env)
+    elif isinstance(item, Repeated):
+        run_loop(machine, item, env)
+    else:
+        machine.allocate(item, env)
+    if block.dying[position]:
+        machine.bury(block, position, env)
+
+
+def _run_turn(machine: Machine, repeated: Repeated, env: dict[str, int], first: int) -> None:
+    """One turn of a loop from ``first`` on; its variable in ``env`` is that of no delay."""
+    var, delays, end = repeated.loop.var, repeated.body.delays, repeated.loop.upper.value(env)
+    if not delays:
+        run_block(machine, repeated.body, env)
+        return
+    turn = env[var]
+    for position, delay in enumerate(delays):
+        if first <= turn - delay < end:
+            env[var] = turn - delay
+            _run_item(machine, repeated.body, position, env)
+    env[var] = turn
 
 
 def run_loop(machine: Machine, repeated: Repeated, env: Mapping[str, int]) -> None:
@@ -50,16 +69,17 @@ def run_loop(machine: Machine, repeated: Repeated, env: Mapping[str, int]) -> No
     inner = {**env, loop.var: i}
     whole = repeated.uneven or (stop - i) * executed(repeated.body, inner) <= SMALL
     history = [_snapshot(machine)]
-    warm = 2 * repeated.copies
-    while i < stop:
+    first, depth = i, max(repeated.body.delays, default=0)
+    warm = 2 * repeated.copies + depth
+    while i < stop + depth:
         inner[loop.var] = i
-        run_block(machine, repeated.body, inner)
+        _run_turn(machine, repeated, inner, first)
         i += 1
         if whole:
             continue
         history.append(_snapshot(machine))
         period = _period(history, repeated, warm)
-        if period:
+        if period and i < stop:
             count = min((stop - 1 - i) // period, _until_crossing(history, period))
             if count > 0:
                 _leap(machine, history, repeated, period, count)

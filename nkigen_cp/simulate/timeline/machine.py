@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 
 from nkigen_cp.errors import KernelError
@@ -19,10 +19,13 @@ from nkigen_cp.targets.target import Target
 class Machine:
     """State of a run. Every time in it belongs to a lane, so that loops can be extrapolated.
 
-    ``free`` is when a compute lane takes its next instruction, or a DMA lane's last end.
+    ``free`` is when a compute lane takes its next instruction, or a DMA lane's last end. Buffers
+    with ``owners`` have a tile per value of that loop variable, ``living`` of them at a time.
     """
 
-    def __init__(self, target: Target, tracked: Iterable[str]) -> None:
+    def __init__(
+        self, target: Target, tracked: Iterable[str], owners: Mapping[str, str] | None = None
+    ) -> None:
         self.target = target
         self.dma = Dma(target.dma)
         self.free = [0.0] * len(LANES)
@@ -31,7 +34,9 @@ class Machine:
         self.load_issued = 0.0
         self.instructions = 0
         self.events: list[Event] = []
-        self.tiles: dict[str, Tile] = {}
+        self.tiles: dict[tuple[str, int], Tile] = {}
+        self.living: Counter[str] = Counter()
+        self.owners = owners or {}
         self.amounts: dict[str, int] = {}
         self.past: dict[str, deque[Piece]] = {}
         self.geometry = {name: Geometry() for name in tracked}
@@ -57,11 +62,17 @@ class Machine:
         drain = before.write_drain_ns if before else 0.0
         return drain + (after.sem_to_start_ns if after else 0.0)
 
-    def allocate(self, buffer: Buffer) -> None:
+    def allocate(self, buffer: Buffer, env: Mapping[str, int]) -> None:
         """A fresh tile; it takes its space when it is touched first."""
         if buffer.name in self.geometry:
             geometry = self.geometry[buffer.name]
-            self.tiles[buffer.name] = Tile(buffer, geometry, self._amount(buffer))
+            at = self._at(buffer.name, env)
+            self.tiles[buffer.name, at] = Tile(buffer, geometry, self._amount(buffer))
+
+    def _at(self, name: str, env: Mapping[str, int]) -> int:
+        """Which tile of a buffer is meant."""
+        owner = self.owners.get(name)
+        return env[owner] if owner else 0
 
     def _amount(self, buffer: Buffer) -> int:
         known = self.amounts.get(buffer.name)
@@ -79,7 +90,7 @@ class Machine:
         touched: list[tuple[Tile, int]] = []
         fresh: list[Tile] = []
         for access in step.accesses:
-            tile = self.tiles.get(access.buffer)
+            tile = self.tiles.get((access.buffer, env[access.owner] if access.owner else 0))
             if tile is None:
                 raise KernelError(
                     f"{step.instruction.label} uses buffer {access.buffer!r} where it is not "
@@ -134,8 +145,10 @@ class Machine:
         """Wait until the buffer has a free copy and memory has room."""
         buffer = tile.buffer
         past = self.past.get(buffer.name)
-        if past is not None and len(past) == buffer.copies:
-            oldest = past[0]
+        others = buffer.copies - self.living[buffer.name]
+        self.living[buffer.name] += 1
+        if past is not None and 0 < others <= len(past):
+            oldest = past[-others]
             wait.until(oldest.time + self._signal(oldest.lane, lane), Reason.COPIES, oldest.event)
         pool = self.pools.get(buffer.memory)
         if pool is not None:
@@ -148,10 +161,11 @@ class Machine:
             return NEVER
         return self.wake[consumer] if producer != consumer else -self.drain[producer]
 
-    def bury(self, block: Block, position: int) -> None:
+    def bury(self, block: Block, position: int, env: Mapping[str, int]) -> None:
         """Free the tiles that the statement at ``position`` touched last."""
         for name in block.dying[position]:
-            tile = self.tiles.get(name)
+            key = name, self._at(name, env)
+            tile = self.tiles.get(key)
             if tile is None or not tile.ends:
                 continue
             last = max(tile.ends.values(), key=lambda m: m.time + self.drain[m.lane])
@@ -166,7 +180,8 @@ class Machine:
             pool = self.pools.get(tile.buffer.memory)
             if pool is not None:
                 pool.put(piece)
-            del self.tiles[name]
+            self.living[name] -= tile.placed
+            del self.tiles[key]
 
     def leap(self, leap: Leap, note: str, busy: list[float], rings: list[float]) -> None:
         """Account for iterations that are not simulated: ``busy`` per lane, ring time per ring."""
@@ -180,6 +195,11 @@ class Machine:
         self.events.append(Event(None, start, max(self.free), Reason.STEADY, before, note))
         for tile in self.tiles.values():
             tile.leap(leap)
+        jump = leap.periods * leap.stride
+        self.tiles = {
+            (name, at + jump if self.owners.get(name) == leap.var else at): tile
+            for (name, at), tile in self.tiles.items()
+        }
         for pool in self.pools.values():
             pool.leap(leap)
         for past in self.past.values():

@@ -22,6 +22,7 @@ from nkigen_cp.ir.nki.kernel import (
     View,
     walk,
 )
+from nkigen_cp.ir.nki.pipeline import owners, touched
 from nkigen_cp.ir.nki.table import INSTRUCTIONS
 from nkigen_cp.ir.nki.views import start_partition
 from nkigen_cp.targets.target import Target
@@ -35,6 +36,7 @@ class Access:
     """What an instruction touches of a buffer: per dim ``low``, and (extent, step) behind it.
 
     ``terms`` are (dim, loop variable, stride) added to ``low``. A single position has step 0.
+    ``owner`` is the loop variable per whose value the buffer has a tile, if there is one.
     """
 
     buffer: str
@@ -43,6 +45,7 @@ class Access:
     low: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
     terms: tuple[tuple[int, str, int], ...]
+    owner: str = ""
 
     def lows(self, env: Mapping[str, int]) -> tuple[int, ...]:
         """First position per dim at the given loop variables."""
@@ -87,10 +90,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Block:
-    """Statements in order; ``dying[k]`` are the block's buffers that statement k touches last."""
+    """Statements in order; ``dying[k]`` are the block's buffers that statement k touches last.
+
+    ``delays`` are those of the loop whose body it is.
+    """
 
     items: tuple[Step | Buffer | Repeated, ...]
     dying: tuple[tuple[str, ...], ...]
+    delays: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,12 +138,14 @@ class _Preparation:
         self.kernel = kernel
         self.target = target
         self.tracked = tracked(kernel)
+        self.owners = owners(kernel.body)
 
-    def block(self, body: tuple[Statement, ...]) -> Block:
+    def block(self, body: tuple[Statement, ...], delays: tuple[int, ...] = ()) -> Block:
         items: list[Step | Buffer | Repeated] = []
+        kept: list[int] = []
         last: dict[str, int] = {}
         own: list[str] = []
-        for statement in body:
+        for k, statement in enumerate(body):
             match statement:
                 case Alloc(buffer=buffer):
                     own.append(buffer.name)
@@ -147,13 +156,18 @@ class _Preparation:
                     items.append(self.step(statement))
                 case _:
                     continue
-            for name in _touched(statement):
+            kept += delays[k : k + 1]
+            for name in touched(statement):
                 last[name] = len(items) - 1
         dying: list[list[str]] = [[] for _ in items]
         for name in own:
             if name in last:
                 dying[last[name]].append(name)
-        return Block(items=tuple(items), dying=tuple(tuple(names) for names in dying))
+        return Block(
+            items=tuple(items),
+            dying=tuple(tuple(names) for names in dying),
+            delays=tuple(kept),
+        )
 
     def loop(self, loop: Loop) -> Repeated:
         inside = list(walk(loop.body))
@@ -162,12 +176,12 @@ class _Preparation:
         lanes = {
             self.lane(s): None
             for s in inside
-            if isinstance(s, Instruction) and any(n in names for n in _touched(s))
+            if isinstance(s, Instruction) and any(n in names for n in touched(s))
         }
         bounds = [b for s in inside if isinstance(s, Loop) for b in (s.lower, s.upper)]
         return Repeated(
             loop=loop,
-            body=self.block(loop.body),
+            body=self.block(loop.body, loop.delays),
             coupled=tuple(lanes),
             uneven=any(t.var == loop.var for b in bounds for t in b.terms),
             copies=max((b.copies for b in fresh), default=1),
@@ -196,7 +210,8 @@ class _Preparation:
         for parameter in INSTRUCTIONS[instruction.kind].parameters:
             view = instruction.args.get(parameter.name)
             if isinstance(view, View) and view.buffer in self.tracked:
-                found.append(_access(view, writes=parameter.role.writes))
+                owner = self.owners.get(view.buffer, "")
+                found.append(_access(view, owner, writes=parameter.role.writes))
         return tuple(found)
 
     def transfer(self, instruction: Instruction, busy: float) -> Transfer:
@@ -210,24 +225,16 @@ class _Preparation:
         return Transfer(partition=Affine(), partitions=0, busy_ns=busy)
 
 
-def _access(view: View, *, writes: bool) -> Access:
+def _access(view: View, owner: str, *, writes: bool) -> Access:
     return Access(
         buffer=view.buffer,
+        owner=owner,
         writes=writes,
         shape=view.shape,
         low=tuple(i.start.const for i in view.index),
         spans=tuple(((i.size - 1) * i.step, i.step) if i.size > 1 else (0, 0) for i in view.index),
         terms=tuple((d, t.var, t.stride) for d, i in enumerate(view.index) for t in i.start.terms),
     )
-
-
-def _touched(statement: Statement) -> list[str]:
-    """Buffers of a statement, loop bodies included, each once."""
-    found: dict[str, None] = {}
-    for s in walk((statement,)):
-        if isinstance(s, Instruction):
-            found.update((v.buffer, None) for v in s.args.values() if isinstance(v, View))
-    return list(found)
 
 
 def tracked(kernel: Kernel) -> dict[str, None]:

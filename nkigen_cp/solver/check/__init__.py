@@ -11,6 +11,7 @@ from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.solver.check import (
     contractions,
     coverage,
+    delays,
     instructions,
     meaning,
     memory,
@@ -34,6 +35,9 @@ RULES: dict[str, Rule] = {
     "every op once": coverage.ops,
     "paths": nests.paths,
     "homes": nests.homes,
+    "delays": delays.delays,
+    "order under delays": delays.kept_in_order,
+    "copies": delays.enough_copies,
     "hidden tensors": coverage.internals,
     "complete forms": order.complete,
     "read after written": order.read_after_written,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nkigen_cp.solver.check.contractions import stream_bytes
+from nkigen_cp.solver.check.delays import first_there
 from nkigen_cp.solver.check.facts import COPIES, Facts
 from nkigen_cp.solver.check.geometry import demanded, shape_of
 from nkigen_cp.solver.plan import Contract, Elementwise, Form, Replicate, Step, Transpose
@@ -18,13 +19,12 @@ def sizes(facts: Facts) -> Iterator[str]:
                 yield f"form {form.name!r} is in HBM and claims SBUF"
             continue
         home = form.layout.home
-        copies = facts.loops[home[-1]].copies if home else 1
-        if form.copies != copies:
-            yield f"form {form.name!r} has {form.copies} copies, its home {home} gives {copies}"
+        if form.copies < 1 or (form.copies > 1 and not home):
+            yield f"form {form.name!r} has {form.copies} copies at home {home}"
         shape = shape_of(facts.held(form.name), form.layout)
         if shape.partitions > facts.target.partitions:
             yield f"form {form.name!r} needs {shape.partitions} partitions"
-        needed = copies * shape.bytes
+        needed = form.copies * shape.bytes
         if form.partition_bytes != needed:
             yield f"form {form.name!r} claims {form.partition_bytes} B, it needs {needed} B"
 
@@ -88,7 +88,7 @@ def addresses(facts: Facts) -> Iterator[str]:
         if form.over is not None and at[form.over] != start:
             yield f"form {form.name!r} lies at {start}, {form.over!r} at {at[form.over]}"
         for other, begin in placed[k + 1 :]:
-            if form.over == other.name or other.over == form.name:
+            if first_there(facts, form.name) == first_there(facts, other.name):
                 continue
             together = form.first_step <= other.last_step and other.first_step <= form.last_step
             if together and start < begin + other.partition_bytes and begin < end:

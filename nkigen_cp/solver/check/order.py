@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 from nkigen_cp.ir.factor.program import Access
+from nkigen_cp.solver.check.delays import crossing
 from nkigen_cp.solver.check.facts import Facts
 from nkigen_cp.solver.check.uses import accesses_of, is_move, ops_of
 from nkigen_cp.solver.plan import Contract, Elementwise, Form, Reinterpret, Step, Store
@@ -98,7 +99,8 @@ def _not_there(writer: Step, made: Access, reader: Step, taken: Access) -> Itera
 def lifetimes(facts: Facts) -> Iterator[str]:
     """On-chip forms live exactly from first to last use, HBM homes at least that long.
 
-    What is used in a loop that is not of its home lives for all of that loop.
+    What is used in a loop that is not of its home lives for all of that loop, as does what lives
+    from one turn of a pipelined loop into the next.
     """
     used = _used(facts)
     for form in facts.plan.forms:
@@ -122,11 +124,13 @@ def _used(facts: Facts) -> dict[str, list[int]]:
         for loop in step.path:
             inside.setdefault(loop, []).append(step.group)
     used: dict[str, list[int]] = {f.name: [] for f in facts.plan.forms}
+    crosses = crossing(facts)
     for step in facts.plan.steps:
         for use in (*step.reads, *step.writes):
             layout = facts.forms[use.form].layout
-            deeper = step.path[len(layout.home) if layout is not None else 0 :]
-            used[use.form] += inside[deeper[0]] if deeper else [step.group]
+            home = layout.home if layout is not None else ()
+            around = home[-1:] if crosses[use.form] else step.path[len(home) :][:1]
+            used[use.form] += inside[around[0]] if around else [step.group]
     return used
 
 

@@ -17,7 +17,7 @@ from nkigen_cp.solver.plan.layout import CHUNK, Layout, Run
 
 Value = str | int | float | bool
 
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 """Version of the plan file format."""
 
 
@@ -209,6 +209,8 @@ class Step:
     """One group of the plan, inside the loops ``path``.
 
     ``busy_ns`` per engine is that of all iterations, ``sbuf_bytes`` of tiles alive inside one.
+    ``delays``, one per loop of the path or none at all, pipeline the loops: in turn ``t`` of a loop
+    the step does iteration ``t - delay``.
     """
 
     name: str
@@ -220,6 +222,11 @@ class Step:
     sbuf_bytes: int = 0
     psum_banks: int = 0
     path: tuple[str, ...] = ()
+    delays: tuple[int, ...] = ()
+
+    def delay_in(self, depth: int) -> int:
+        """Turns by which the step follows in the loop ``path[depth]``."""
+        return self.delays[depth] if self.delays else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

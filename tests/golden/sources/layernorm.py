@@ -30,6 +30,11 @@ def layernorm(x, weight, bias):
     mean_1_sum_by_d1 = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf,
                                   name="mean_1_sum_by_d1")
     nisa.tensor_reduce(dst=mean_1_sum_by_d1, op=nl.add, data=x_by_d1, axis=1)
+    # one partition; free: d0
+    weight_row = nl.ndarray((1, 1024), dtype=nl.float32, buffer=nl.sbuf, name="weight_row")
+
+    # load weight
+    nisa.dma_copy(dst=weight_row, src=weight)
     # partition: d1; free: -
     mean_1_by_d1 = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf, name="mean_1_by_d1")
     nisa.tensor_scalar(dst=mean_1_by_d1, data=mean_1_sum_by_d1, op0=nl.multiply,
@@ -38,6 +43,25 @@ def layernorm(x, weight, bias):
     centred_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="centred_by_d1")
     nisa.tensor_scalar(dst=centred_by_d1, data=x_by_d1, op0=nl.subtract, operand0=mean_1_by_d1,
                        engine=nisa.engine.vector)
+    # replicated on all partitions; free: d0
+    weight_all = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="weight_all")
+    weight_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="weight_ones")  # ones
+
+    # replicate weight
+    nisa.memset(dst=weight_ones, value=1.0, engine=nisa.engine.gpsimd)
+    for i_d0 in range(2):
+        # replicated over the partitions
+        weight_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
+                               name=f"weight_ps_i_d0{i_d0}")
+        nisa.nc_matmul(dst=weight_ps, stationary=weight_ones,
+                       moving=weight_row[0:1, 512 * i_d0:512 * i_d0 + 512], accumulate=False)
+        nisa.tensor_copy(dst=weight_all[0:128, 512 * i_d0:512 * i_d0 + 512], src=weight_ps,
+                         engine=nisa.engine.scalar)
+    # one partition; free: d0
+    bias_row = nl.ndarray((1, 1024), dtype=nl.float32, buffer=nl.sbuf, name="bias_row")
+
+    # load bias
+    nisa.dma_copy(dst=bias_row, src=bias)
     # partition: d1; free: -
     variance_sum_by_d1 = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf,
                                     name="variance_sum_by_d1")
@@ -56,35 +80,6 @@ def layernorm(x, weight, bias):
                                 name="divide_1_by_d1")
     nisa.tensor_scalar(dst=divide_1_by_d1, data=centred_by_d1, op0=nl.multiply,
                        operand0=divide_1_reciprocal_by_d1, engine=nisa.engine.scalar)
-    # one partition; free: d0
-    weight_row = nl.ndarray((1, 1024), dtype=nl.float32, buffer=nl.sbuf, name="weight_row")
-
-    # load weight
-    nisa.dma_copy(dst=weight_row, src=weight)
-    # replicated on all partitions; free: d0
-    weight_all = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="weight_all")
-    weight_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="weight_ones")  # ones
-
-    # replicate weight
-    nisa.memset(dst=weight_ones, value=1.0, engine=nisa.engine.gpsimd)
-    for i_d0 in range(2):
-        # replicated over the partitions
-        weight_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                               name=f"weight_ps_i_d0{i_d0}")
-        nisa.nc_matmul(dst=weight_ps, stationary=weight_ones,
-                       moving=weight_row[0:1, 512 * i_d0:512 * i_d0 + 512], accumulate=False)
-        nisa.tensor_copy(dst=weight_all[0:128, 512 * i_d0:512 * i_d0 + 512], src=weight_ps,
-                         engine=nisa.engine.scalar)
-    # partition: d1; free: d2
-    multiply_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf,
-                                  name="multiply_1_by_d1")
-    nisa.tensor_tensor(dst=multiply_1_by_d1, data1=weight_all, data2=divide_1_by_d1, op=nl.multiply,
-                       engine=nisa.engine.gpsimd)
-    # one partition; free: d0
-    bias_row = nl.ndarray((1, 1024), dtype=nl.float32, buffer=nl.sbuf, name="bias_row")
-
-    # load bias
-    nisa.dma_copy(dst=bias_row, src=bias)
     # replicated on all partitions; free: d0
     bias_all = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="bias_all")
     bias_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="bias_ones")  # ones
@@ -99,6 +94,11 @@ def layernorm(x, weight, bias):
                        moving=bias_row[0:1, 512 * i_d0_2:512 * i_d0_2 + 512], accumulate=False)
         nisa.tensor_copy(dst=bias_all[0:128, 512 * i_d0_2:512 * i_d0_2 + 512], src=bias_ps,
                          engine=nisa.engine.scalar)
+    # partition: d1; free: d2
+    multiply_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf,
+                                  name="multiply_1_by_d1")
+    nisa.tensor_tensor(dst=multiply_1_by_d1, data1=weight_all, data2=divide_1_by_d1, op=nl.multiply,
+                       engine=nisa.engine.gpsimd)
     # partition: d1; free: d2
     add_2_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="add_2_by_d1")
     nisa.tensor_tensor(dst=add_2_by_d1, data1=bias_all, data2=multiply_1_by_d1, op=nl.add,

@@ -18,54 +18,47 @@ import nki.language as nl
 def project(x, w):
     contract_1 = nl.ndarray((1, 128, 6144), dtype=nl.float32, buffer=nl.shared_hbm,
                             name="contract_1")
-    x_v = x.reshape((128, 8, 128))
-    w_v = w.reshape((8, 128, 6144))
-    contract_1_v = contract_1.reshape((128, 6144))
+    x_v = x.reshape((128, 1024))
+    w_v = w.reshape((8, 128, 12, 4, 128))
+    contract_1_v = contract_1.reshape((128, 12, 4, 128))
 
-    # partition: d1; free: d2.0, d2.1
-    x_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d1")
+    # partition: d1; free: d2
+    x_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d1")
 
     # load x
     nisa.dma_copy(dst=x_by_d1, src=x_v)
-    # partition: d2.1; free: d2.0, d1
-    x_by_d2_1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d2_1")
-    for i_d2_0 in range(2):
+    # partition: d2; free: chunk, d1
+    x_by_d2 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d2")
+    for i_d2 in range(2):
         # blocks of x, transposed
-        x_T = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
-                         name=f"x_T_i_d2_0{i_d2_0}")
+        x_T = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum, name=f"x_T_i_d2{i_d2}")
         for i_blk in range(4):
             # transpose x
             nisa.nc_transpose(dst=x_T[0:128, i_blk, 0:128],
-                              data=x_by_d1[0:128, 4 * i_d2_0 + i_blk, 0:128],
+                              data=x_by_d1[0:128, 512 * i_d2 + 128 * i_blk:512 * i_d2 + 128 * i_blk + 128],
                               engine=nisa.engine.tensor)
-        nisa.tensor_copy(dst=x_by_d2_1[0:128, 4 * i_d2_0:4 * i_d2_0 + 4, 0:128], src=x_T,
+        nisa.tensor_copy(dst=x_by_d2[0:128, 4 * i_d2:4 * i_d2 + 4, 0:128], src=x_T,
                          engine=nisa.engine.scalar)
-    # partition: d1; free: d2
-    contract_1_before_by_d1 = nl.ndarray((128, 6144), dtype=nl.float32, buffer=nl.sbuf,
-                                         name="contract_1_before_by_d1")
-
-    # make contract_1.before
-    nisa.memset(dst=contract_1_before_by_d1, value=0.0, engine=nisa.engine.gpsimd)
-    for i_L0 in range(8):
-        # partition: d0.1; free: d1
-        w_by_d0_1 = nl.ndarray((128, 6144), dtype=nl.float32, buffer=nl.sbuf,
-                               name=f"w_by_d0_1_i_L0{i_L0}")
-        for i_d1 in range(3):
+    for i_L0 in range(12):
+        # partition: d0; free: chunk, d1.1, d1.2
+        w_by_d0 = nl.ndarray((128, 8, 4, 128), dtype=nl.float32, buffer=nl.sbuf,
+                             name=f"w_by_d0_i_L0{i_L0}")
+        for i_chunk in range(2):
             # load w
-            nisa.dma_copy(dst=w_by_d0_1[0:128, 2048 * i_d1:2048 * i_d1 + 2048],
-                          src=w_v[i_L0, 0:128, 2048 * i_d1:2048 * i_d1 + 2048])
-        for i_d2 in range(12):
-            # accumulates contract_1.part
-            contract_1_part_ps = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum,
-                                            name=f"contract_1_part_ps_i_L0{i_L0}_i_d2{i_d2}")
-            nisa.nc_matmul(dst=contract_1_part_ps, stationary=x_by_d2_1[0:128, i_L0, 0:128],
-                           moving=w_by_d0_1[0:128, 512 * i_d2:512 * i_d2 + 512], accumulate=False)
-            nisa.tensor_tensor(dst=contract_1_before_by_d1[0:128, 512 * i_d2:512 * i_d2 + 512],
-                               data1=contract_1_before_by_d1[0:128, 512 * i_d2:512 * i_d2 + 512],
-                               data2=contract_1_part_ps, op=nl.add, engine=nisa.engine.vector)
-    for i_d2_2 in range(3):
+            nisa.dma_copy(dst=w_by_d0[0:128, 4 * i_chunk:4 * i_chunk + 4, 0:4, 0:128],
+                          src=w_v[4 * i_chunk:4 * i_chunk + 4, 0:128, i_L0, 0:4, 0:128].permute((1, 0, 2, 3)))
+        # partition: d1; free: d2.1, d2.2
+        contract_1_by_d1 = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                      name=f"contract_1_by_d1_i_L0{i_L0}")
+        # accumulates contract_1
+        contract_1_ps = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
+                                   name=f"contract_1_ps_i_L0{i_L0}")
+        for i_r3 in range(8):
+            nisa.nc_matmul(dst=contract_1_ps, stationary=x_by_d2[0:128, i_r3, 0:128],
+                           moving=w_by_d0[0:128, i_r3, 0:4, 0:128], accumulate=(i_r3 > 0))
+        nisa.tensor_copy(dst=contract_1_by_d1, src=contract_1_ps, engine=nisa.engine.scalar)
+
         # store contract_1
-        nisa.dma_copy(dst=contract_1_v[0:128, 2048 * i_d2_2:2048 * i_d2_2 + 2048],
-                      src=contract_1_before_by_d1[0:128, 2048 * i_d2_2:2048 * i_d2_2 + 2048])
+        nisa.dma_copy(dst=contract_1_v[0:128, i_L0, 0:4, 0:128], src=contract_1_by_d1)
 
     return contract_1

@@ -117,6 +117,35 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                    accumulate=(i_r3 > 0))
             nisa.tensor_copy(dst=residual_q_by_d1[0:128, 4 * i_d2_blk + 2 * i_d2_2:4 * i_d2_blk + 2 * i_d2_2 + 2, 0:2, 0:128],
                              src=residual_q_ps, engine=nisa.engine.scalar)
+    # partition: d0; free: chunk
+    down_bias_by_d0 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_by_d0")
+
+    # load down_bias
+    nisa.dma_copy(dst=down_bias_by_d0, src=down_bias_v.permute((1, 0)))
+    # partition: d1; free: d2.0, d2.1
+    residual_q_mean_1_sum_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
+                                             name="residual_q_mean_1_sum_by_d1")
+    # partition: d1; free: d2.0, d2.1, d3
+    residual_q_square_1_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                           name="residual_q_square_1_by_d1")
+    for i_d2_3 in range(8):
+        for i_d2_4 in range(2):
+            nisa.activation(dst=residual_q_square_1_by_d1[0:128, i_d2_3, i_d2_4, 0:128],
+                            op=nl.square, data=residual_q_by_d1[0:128, i_d2_3, i_d2_4, 0:128],
+                            reduce_op=nl.add,
+                            reduce_res=residual_q_mean_1_sum_by_d1[0:128, i_d2_3, i_d2_4:i_d2_4 + 1],
+                            reduce_cmd=nisa.reduce_cmd.reset_reduce)
+    # one partition; free: d0
+    q_norm_weight_row = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                   name="q_norm_weight_row")
+
+    # load q_norm_weight
+    nisa.dma_copy(dst=q_norm_weight_row, src=q_norm_weight)
+    # partition: d1; free: d2.0, d2.1
+    residual_q_divide_1_reciprocal_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
+                                                      name="residual_q_divide_1_reciprocal_by_d1")
+    nisa.activation(dst=residual_q_divide_1_reciprocal_by_d1, op=nl.rsqrt,
+                    data=residual_q_mean_1_sum_by_d1, bias=1e-06, scale=0.0078125)
     # partition: d1; free: d2.0, d2.1
     residual_k_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                   name="residual_k_by_d1")
@@ -138,51 +167,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                            accumulate=(i_r3_2 > 0))
         nisa.tensor_copy(dst=residual_k_by_d1[0:128, 4 * i_d2_blk_2:4 * i_d2_blk_2 + 4, 0:128],
                          src=residual_k_ps, engine=nisa.engine.scalar)
-    # partition: d1; free: d2.0, d2.1
-    residual_v_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                  name="residual_v_by_d1")
-    for i_d2_blk_3 in range(2):
-        # block of 4 along d1.0; partition d0/128
-        qkv_weight_2_tile = nl.ndarray((128, 8, 4, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                       name=f"qkv_weight_2_tile_i_d2_blk_3{i_d2_blk_3}")
-
-        # load qkv_weight.2
-        nisa.dma_copy(dst=qkv_weight_2_tile,
-                      src=qkv_weight_v_2[0:8, 0:128, 4 * i_d2_blk_3 + 24:4 * i_d2_blk_3 + 28, 0:128].permute((1, 0, 2, 3)))
-        # accumulates residual.v
-        residual_v_ps = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
-                                   name=f"residual_v_ps_i_d2_blk_3{i_d2_blk_3}")
-        for i_r3_3 in range(8):
-            nisa.nc_matmul(dst=residual_v_ps,
-                           stationary=residual_qkv_multiply_1_by_d2[0:128, i_r3_3, 0:128],
-                           moving=qkv_weight_2_tile[0:128, i_r3_3, 0:4, 0:128],
-                           accumulate=(i_r3_3 > 0))
-        nisa.tensor_copy(dst=residual_v_by_d1[0:128, 4 * i_d2_blk_3:4 * i_d2_blk_3 + 4, 0:128],
-                         src=residual_v_ps, engine=nisa.engine.scalar)
-    # partition: d1; free: d2.0, d2.1
-    residual_q_mean_1_sum_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
-                                             name="residual_q_mean_1_sum_by_d1")
-    # partition: d1; free: d2.0, d2.1, d3
-    residual_q_square_1_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                           name="residual_q_square_1_by_d1")
-    for i_d2_3 in range(8):
-        for i_d2_4 in range(2):
-            nisa.activation(dst=residual_q_square_1_by_d1[0:128, i_d2_3, i_d2_4, 0:128],
-                            op=nl.square, data=residual_q_by_d1[0:128, i_d2_3, i_d2_4, 0:128],
-                            reduce_op=nl.add,
-                            reduce_res=residual_q_mean_1_sum_by_d1[0:128, i_d2_3, i_d2_4:i_d2_4 + 1],
-                            reduce_cmd=nisa.reduce_cmd.reset_reduce)
-    # partition: d1; free: d2.0, d2.1
-    residual_q_divide_1_reciprocal_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
-                                                      name="residual_q_divide_1_reciprocal_by_d1")
-    nisa.activation(dst=residual_q_divide_1_reciprocal_by_d1, op=nl.rsqrt,
-                    data=residual_q_mean_1_sum_by_d1, bias=1e-06, scale=0.0078125)
-    # one partition; free: d0
-    q_norm_weight_row = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                   name="q_norm_weight_row")
-
-    # load q_norm_weight
-    nisa.dma_copy(dst=q_norm_weight_row, src=q_norm_weight)
     # replicated on all partitions; free: d0
     q_norm_weight_all = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.sbuf,
                                    name="q_norm_weight_all")
@@ -271,6 +255,33 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
 
     # load sin
     nisa.dma_copy(dst=sin_by_d0, src=sin)
+    # partition: d1; free: d2.0, d2.1
+    residual_v_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                  name="residual_v_by_d1")
+    for i_d2_blk_3 in range(2):
+        # block of 4 along d1.0; partition d0/128
+        qkv_weight_2_tile = nl.ndarray((128, 8, 4, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                       name=f"qkv_weight_2_tile_i_d2_blk_3{i_d2_blk_3}")
+
+        # load qkv_weight.2
+        nisa.dma_copy(dst=qkv_weight_2_tile,
+                      src=qkv_weight_v_2[0:8, 0:128, 4 * i_d2_blk_3 + 24:4 * i_d2_blk_3 + 28, 0:128].permute((1, 0, 2, 3)))
+        # accumulates residual.v
+        residual_v_ps = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
+                                   name=f"residual_v_ps_i_d2_blk_3{i_d2_blk_3}")
+        for i_r3_3 in range(8):
+            nisa.nc_matmul(dst=residual_v_ps,
+                           stationary=residual_qkv_multiply_1_by_d2[0:128, i_r3_3, 0:128],
+                           moving=qkv_weight_2_tile[0:128, i_r3_3, 0:4, 0:128],
+                           accumulate=(i_r3_3 > 0))
+        nisa.tensor_copy(dst=residual_v_by_d1[0:128, 4 * i_d2_blk_3:4 * i_d2_blk_3 + 4, 0:128],
+                         src=residual_v_ps, engine=nisa.engine.scalar)
+    # partition: d0; free: chunk
+    gate_up_bias_1_by_d0 = nl.ndarray((128, 24), dtype=nl.float32, buffer=nl.sbuf,
+                                      name="gate_up_bias_1_by_d0")
+
+    # load gate_up_bias.1
+    nisa.dma_copy(dst=gate_up_bias_1_by_d0, src=gate_up_bias_v[24:48, 0:128].permute((1, 0)))
     # partition: d1; free: d2.0, d2.1, d3
     residual_rope__rotate_multiply_2_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
@@ -302,6 +313,14 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data1=cos_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
                        data2=residual_q_2_by_d1[0:128, 0:8, 0:2, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
+    # partition: d1; free: d2, d3
+    residual_rope__rotate_multiply_5_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
+                                                        buffer=nl.sbuf,
+                                                        name="residual_rope__rotate_multiply_5_by_d1")
+    nisa.tensor_tensor(dst=residual_rope__rotate_multiply_5_by_d1,
+                       data1=cos_by_d0.expand_dim(1).broadcast(1, 8),
+                       data2=residual_k_2_by_d1[0:128, 0:8, 0:64], op=nl.multiply,
+                       engine=nisa.engine.gpsimd)
     nisa.tensor_tensor(dst=residual_q_3_by_d1[0:128, 0:8, 0:2, 64:128],
                        data1=residual_rope__rotate_multiply_4_by_d1,
                        data2=residual_rope__rotate_multiply_3_by_d1, op=nl.add,
@@ -320,14 +339,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                               engine=nisa.engine.tensor)
         nisa.tensor_copy(dst=residual_q_3_by_d3[0:128, i_d2_0, 0:2, 0:128], src=residual_q_3_T,
                          engine=nisa.engine.scalar)
-    # partition: d1; free: d2, d3
-    residual_rope__rotate_multiply_5_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
-                                                        buffer=nl.sbuf,
-                                                        name="residual_rope__rotate_multiply_5_by_d1")
-    nisa.tensor_tensor(dst=residual_rope__rotate_multiply_5_by_d1,
-                       data1=cos_by_d0.expand_dim(1).broadcast(1, 8),
-                       data2=residual_k_2_by_d1[0:128, 0:8, 0:64], op=nl.multiply,
-                       engine=nisa.engine.gpsimd)
     # partition: d1; free: d2, d3
     residual_rope__rotate_multiply_6_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
@@ -576,12 +587,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
             nisa.activation(dst=forward__silu_multiply_1_by_d2[0:128, 8 * i_d2_blk_5 + i_d2_11, 0:128],
                             op=nl.silu, data=forward_contract_1_2_ps,
                             bias=gate_up_bias_0_by_d0[0:128, 8 * i_d2_blk_5 + i_d2_11:8 * i_d2_blk_5 + i_d2_11 + 1])
-    # partition: d0; free: chunk
-    gate_up_bias_1_by_d0 = nl.ndarray((128, 24), dtype=nl.float32, buffer=nl.sbuf,
-                                      name="gate_up_bias_1_by_d0")
-
-    # load gate_up_bias.1
-    nisa.dma_copy(dst=gate_up_bias_1_by_d0, src=gate_up_bias_v[24:48, 0:128].permute((1, 0)))
     # partition: d2; free: chunk, d1
     forward_multiply_1_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
                                           name="forward_multiply_1_by_d2")
@@ -606,11 +611,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                       operand0=gate_up_bias_1_by_d0[0:128, 8 * i_d2_blk_6 + i_d2_12:8 * i_d2_blk_6 + i_d2_12 + 1],
                                       op1=nl.multiply,
                                       operand1=forward__silu_multiply_1_by_d2[0:128, 8 * i_d2_blk_6 + i_d2_12, 0:128])
-    # partition: d0; free: chunk
-    down_bias_by_d0 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_by_d0")
-
-    # load down_bias
-    nisa.dma_copy(dst=down_bias_by_d0, src=down_bias_v.permute((1, 0)))
     # partition: d2; free: chunk, d1
     forward_by_d2 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                name="forward_by_d2")

@@ -21,24 +21,6 @@ def rmsnorm(x, weight):
     x_v = x.reshape((128, 1024))
     multiply_1_v = multiply_1.reshape((128, 1024))
 
-    # partition: d1; free: d2
-    x_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d1")
-
-    # load x
-    nisa.dma_copy(dst=x_by_d1, src=x_v)
-    # partition: d1; free: -
-    mean_1_sum_by_d1 = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf,
-                                  name="mean_1_sum_by_d1")
-    # partition: d1; free: d2
-    square_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf,
-                                name="square_1_by_d1")
-    nisa.activation(dst=square_1_by_d1, op=nl.square, data=x_by_d1, reduce_op=nl.add,
-                    reduce_res=mean_1_sum_by_d1, reduce_cmd=nisa.reduce_cmd.reset_reduce)
-    # partition: d1; free: -
-    divide_1_reciprocal_by_d1 = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf,
-                                           name="divide_1_reciprocal_by_d1")
-    nisa.activation(dst=divide_1_reciprocal_by_d1, op=nl.rsqrt, data=mean_1_sum_by_d1, bias=1e-06,
-                    scale=0.0009765625)
     # one partition; free: d0
     weight_row = nl.ndarray((1, 1024), dtype=nl.float32, buffer=nl.sbuf, name="weight_row")
 
@@ -58,6 +40,24 @@ def rmsnorm(x, weight):
                        moving=weight_row[0:1, 512 * i_d0:512 * i_d0 + 512], accumulate=False)
         nisa.tensor_copy(dst=weight_all[0:128, 512 * i_d0:512 * i_d0 + 512], src=weight_ps,
                          engine=nisa.engine.scalar)
+    # partition: d1; free: d2
+    x_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d1")
+
+    # load x
+    nisa.dma_copy(dst=x_by_d1, src=x_v)
+    # partition: d1; free: -
+    mean_1_sum_by_d1 = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf,
+                                  name="mean_1_sum_by_d1")
+    # partition: d1; free: d2
+    square_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf,
+                                name="square_1_by_d1")
+    nisa.activation(dst=square_1_by_d1, op=nl.square, data=x_by_d1, reduce_op=nl.add,
+                    reduce_res=mean_1_sum_by_d1, reduce_cmd=nisa.reduce_cmd.reset_reduce)
+    # partition: d1; free: -
+    divide_1_reciprocal_by_d1 = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf,
+                                           name="divide_1_reciprocal_by_d1")
+    nisa.activation(dst=divide_1_reciprocal_by_d1, op=nl.rsqrt, data=mean_1_sum_by_d1, bias=1e-06,
+                    scale=0.0009765625)
     # partition: d1; free: d2
     multiply_1_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf,
                                   name="multiply_1_by_d1")

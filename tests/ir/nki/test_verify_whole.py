@@ -32,6 +32,23 @@ def grouped(*inner: Statement) -> Kernel:
 W = buffer("w", (128, 128))
 FILL = op("memset", dst=view(W), value=1.0)
 BIG = buffer("big", (128, 30000))
+STAGE = [buffer(n, (128, 64), copies=2) for n in "st"]
+
+
+def pipelined(*delays: int, outside: bool = False, copies: int = 2) -> Kernel:
+    """A loop that loads s, copies it to t and t to y, with these delays."""
+    s, t = (replace(b, copies=copies) for b in STAGE)
+    body = (
+        op("dma_copy", dst=view(s), src=view(X)),
+        op("tensor_copy", dst=view(t), src=view(s)),
+        op("dma_copy", dst=view(Y), src=view(t)),
+    )
+    inside = (Alloc(buffer=s), Alloc(buffer=t))
+    made = loop("i", 4, *body) if outside else loop("i", 4, *inside, *body)
+    made = replace(made, delays=delays if outside else (0, 0, *delays))
+    return kernel((X, Y, s, t), made, alloc=outside)
+
+
 HALF = buffer("half", (128, 15000), copies=4)
 EIGHT = buffer("eight", (128, 2560), "psum")
 FOUR = buffer("four", (128, 2048), "psum")
@@ -60,6 +77,10 @@ KERNELS: list[tuple[str, str, Kernel]] = [
         "writes 4096 of the 8192 elements of output 'y'",
         kernel((X, Y, A), LOAD, op("dma_copy", dst=part(Y, 32), src=part(A, 32))),
     ),
+    ("pipelines", "has delays (0, 0, 0, 0) for 5", pipelined(0, 0)),
+    ("pipelines", "with delay 0 after delay 1", pipelined(1, 0, 1)),
+    ("pipelines", "with delays [0, 1]", pipelined(0, 1, 1, outside=True)),
+    ("pipelines", "1 copies of buffer 's'", pipelined(0, 1, 1, copies=1)),
     ("accumulation", "read since", grouped(op("tensor_copy", dst=view(A), src=view(P)))),
     (
         "accumulation",
@@ -109,6 +130,11 @@ def test_kernel_rules(rule: str, text: str, broken: Kernel) -> None:
 def test_every_kernel_rule_is_broken_above() -> None:
     broken = [name for name, _, _ in KERNELS]
     assert [n for n in (*STRUCTURE, *WHOLE) if n not in broken] == []
+
+
+def test_a_pipelined_loop_passes() -> None:
+    verify_kernel(pipelined(0, 1, 1), TRN2)
+    verify_kernel(pipelined(1, 1, 1, outside=True, copies=1), TRN2)
 
 
 def test_a_group_read_after_its_loop_passes() -> None:

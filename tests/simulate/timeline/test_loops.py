@@ -37,7 +37,23 @@ def relay(trips: int) -> Kernel:
     return kernel((t, u, v), first, *copies)
 
 
+def pipelined(trips: int) -> Kernel:
+    """Tiles go through three engines, each a turn behind the one before it."""
+    t, u, v = (replace(buffer(n, (128, 512)), copies=3) for n in "tuv")
+    body = (
+        Alloc(buffer=t),
+        op("memset", dst=view(t), value=0.0),
+        Alloc(buffer=u),
+        op("tensor_copy", "scalar", dst=view(u), src=view(t)),
+        Alloc(buffer=v),
+        op("tensor_copy", "gpsimd", dst=view(v), src=view(u)),
+    )
+    made = replace(loop("i", trips, *body), delays=(0, 0, 1, 1, 3, 3))
+    return kernel((t, u, v), made, alloc=False)
+
+
 KERNELS = {
+    "pipelined": pipelined(300),
     "loads inside": inner_loads("a", (256, 4096, 1024), BFLOAT16, 2),
     "single buffer": inner_loads("b", (256, 4096, 1024), FLOAT32, 1),
     "resident": resident("c", (4096, 1024, 2048), BFLOAT16, 2),

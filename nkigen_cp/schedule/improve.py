@@ -1,0 +1,158 @@
+"""Local search for orders and delays, deterministic: each round takes the best of its moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from nkigen_cp.schedule.problem import Problem
+from nkigen_cp.schedule.rigid import Rigid
+
+ROUNDS = {"fast": 12, "balanced": 40, "max": 200}
+"""Rounds of moves, by effort."""
+
+MOST_DELAY = 7
+"""Turns by which an item may follow the first one."""
+
+SPARE = (2, 1, 0)
+"""Copies of a tile beyond those that are alive in program order; the first that has room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Items in order, their delays, copies per room, and the time of all iterations."""
+
+    order: tuple[int, ...]
+    delays: tuple[int, ...]
+    copies: tuple[int, ...]
+    length_ns: int
+
+
+def reordered(problem: Problem, effort: str) -> Schedule:
+    """One pass: from the order given and from a list schedule, items moved while that helps."""
+    rigid = Rigid(problem)
+    count = len(problem.spans)
+    none, ones = (0,) * count, (1,) * len(problem.rooms)
+    found: list[Schedule] = []
+    for order in (tuple(range(count)), _by_list(rigid)):
+        if rigid.peak_bytes(order, none, ones) <= problem.capacity_bytes:
+            time_ns = rigid.pass_ns(order)
+            best = Schedule(order=order, delays=none, copies=ones, length_ns=time_ns)
+            found.append(_moved(rigid, best, ROUNDS[effort]))
+    return min(found, key=lambda s: s.length_ns)
+
+
+def pipelined(problem: Problem, effort: str) -> Schedule:
+    """A loop: delays raised, and items moved, while that helps and SBUF has room."""
+    rigid = Rigid(problem)
+    count = len(problem.spans)
+    best = _timed(rigid, tuple(range(count)), (0,) * count)
+    assert best is not None
+    for _ in range(ROUNDS[effort]):
+        moves = (_timed(rigid, best.order, d) for d in _raised(rigid, best.delays))
+        better = min((m for m in moves if m is not None), key=lambda s: s.length_ns, default=best)
+        if better.length_ns >= best.length_ns:
+            break
+        best = better
+    for delays in _lowered(rigid, best):
+        found = _timed(rigid, best.order, delays)
+        best = found if found is not None and found.length_ns <= best.length_ns else best
+    return best
+
+
+def _timed(rigid: Rigid, order: tuple[int, ...], delays: tuple[int, ...]) -> Schedule | None:
+    """The loop with as many copies as there is room for; None if there is none for those needed."""
+    problem = rigid.problem
+    for spare in SPARE:
+        copies = tuple(
+            max(delays[u] for u in room.users) - delays[room.users[0]] + 1 + spare
+            for room in problem.rooms
+        )
+        if rigid.peak_bytes(order, delays, copies) <= problem.capacity_bytes:
+            time_ns = rigid.loop_ns(order, delays, copies)
+            return Schedule(order=order, delays=delays, copies=copies, length_ns=time_ns)
+    return None
+
+
+def _raised(rigid: Rigid, delays: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Every item with all that must not come before it, one turn later."""
+    seen: dict[tuple[int, ...], None] = {}
+    for k in range(len(delays)):
+        changed = list(delays)
+        changed[k] += 1
+        _settle(rigid, changed)
+        if max(changed) - min(changed) <= MOST_DELAY and min(changed) == 0:
+            seen[tuple(changed)] = None
+    yield from seen
+
+
+def _settle(rigid: Rigid, delays: list[int]) -> None:
+    """Raise what depends on raised items, until all delays are allowed."""
+    changed = True
+    while changed:
+        changed = False
+        for k, later in enumerate(rigid.after):
+            for j in later:
+                if delays[j] < delays[k]:
+                    delays[j], changed = delays[k], True
+        for group in rigid.problem.together:
+            most = max(delays[j] for j in group)
+            for j in group:
+                if delays[j] < most:
+                    delays[j], changed = most, True
+
+
+def _lowered(rigid: Rigid, best: Schedule) -> Iterator[tuple[int, ...]]:
+    """Smaller delays for single items, where allowed: fewer copies for the same time."""
+    for k in best.order:
+        tied = any(k in group for group in rigid.problem.together)
+        least = max((best.delays[p] for p, _ in rigid.before[k]), default=0)
+        if best.delays[k] > least and not tied:
+            yield tuple(least if j == k else d for j, d in enumerate(best.delays))
+
+
+def _by_list(rigid: Rigid) -> tuple[int, ...]:
+    """Of the items that are ready, first the one with the longest way to the end."""
+    count = len(rigid.length)
+    way = [0] * count
+    for k in reversed(range(count)):
+        lags = [e.lag_ns + way[e.after] for e in rigid.problem.edges if e.before == k]
+        way[k] = max([rigid.length[k], *lags])
+    waiting = [len({p for p, _ in before}) for before in rigid.before]
+    ready = [k for k in range(count) if not waiting[k]]
+    order: list[int] = []
+    while ready:
+        k = min(ready, key=lambda j: (-way[j], j))
+        ready.remove(k)
+        order.append(k)
+        for j in dict.fromkeys(rigid.after[k]):
+            waiting[j] -= 1
+            if not waiting[j]:
+                ready.append(j)
+    return tuple(order)
+
+
+def _moved(rigid: Rigid, best: Schedule, rounds: int) -> Schedule:
+    """Items put elsewhere between what they need and what needs them, while that helps."""
+    for _ in range(rounds):
+        start = best.length_ns
+        for item in best.order:
+            for order in _elsewhere(rigid, best.order, item):
+                time_ns = rigid.pass_ns(order)
+                fits = rigid.peak_bytes(order, best.delays, best.copies)
+                if time_ns < best.length_ns and fits <= rigid.problem.capacity_bytes:
+                    best = replace(best, order=order, length_ns=time_ns)
+        if best.length_ns == start:
+            break
+    return best
+
+
+def _elsewhere(rigid: Rigid, order: Sequence[int], item: int) -> Iterator[tuple[int, ...]]:
+    rest = [k for k in order if k != item]
+    place = {k: n for n, k in enumerate(rest)}
+    low = max((place[p] + 1 for p, _ in rigid.before[item]), default=0)
+    high = min((place[j] for j in rigid.after[item]), default=len(rest))
+    for n in range(low, high + 1):
+        moved = (*rest[:n], item, *rest[n:])
+        if moved != tuple(order):
+            yield moved

@@ -1,0 +1,118 @@
+"""The time of an order of rigid items: lanes take them one by one, lags and rooms hold them back.
+
+An item is as long as it is alone. The timeline overlaps more, so this is an upper estimate, cheap
+enough to compare thousands of orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from nkigen_cp.schedule.measure import QUEUES
+from nkigen_cp.schedule.problem import Problem
+
+SIMULATED = 16
+"""Iterations of a loop that are run; behind them it goes on at the pace of the last ones."""
+
+PACE = 4
+"""Iterations over which that pace is taken."""
+
+
+@dataclass(slots=True, eq=False)
+class Rigid:
+    """A problem with its items' lanes, predecessors and rooms by number."""
+
+    problem: Problem
+    lanes: list[list[tuple[int, int, int]]] = field(init=False)
+    before: list[list[tuple[int, int]]] = field(init=False)
+    after: list[list[int]] = field(init=False)
+    opens: list[list[int]] = field(init=False)
+    length: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        count = len(self.problem.spans)
+        self.lanes = [
+            [
+                (lane, spans[name].first_ns, spans[name].last_ns)
+                for lane, name in enumerate(QUEUES)
+                if name in spans
+            ]
+            for spans in self.problem.spans
+        ]
+        self.before = [[] for _ in range(count)]
+        self.after = [[] for _ in range(count)]
+        for e in self.problem.edges:
+            self.before[e.after].append((e.before, e.lag_ns))
+            self.after[e.before].append(e.after)
+        self.opens = [[] for _ in range(count)]
+        for k, room in enumerate(self.problem.rooms):
+            self.opens[room.users[0]].append(k)
+        self.length = [self.problem.length_ns(k) for k in range(count)]
+
+    def starts(self, order: Sequence[int]) -> list[int]:
+        """Starts of all items in one pass."""
+        free = [0] * len(QUEUES)
+        start = [0] * len(self.length)
+        for k in order:
+            at = 0
+            for p, lag in self.before[k]:
+                at = max(at, start[p] + lag)
+            for lane, first, _ in self.lanes[k]:
+                at = max(at, free[lane] - first)
+            start[k] = at
+            for lane, _, last in self.lanes[k]:
+                free[lane] = at + last
+        return start
+
+    def pass_ns(self, order: Sequence[int]) -> int:
+        """Until the last item of one pass has finished."""
+        return max(s + self.length[k] for k, s in enumerate(self.starts(order)))
+
+    def loop_ns(self, order: Sequence[int], delays: Sequence[int], copies: Sequence[int]) -> int:
+        """All iterations of a pipelined loop; ``copies`` are those of the rooms."""
+        rooms, trips = self.problem.rooms, min(self.problem.trips, SIMULATED)
+        free = [0] * len(QUEUES)
+        starts = [[0] * trips for _ in order]
+        ends = [0] * trips
+        for turn in range(trips + max(delays)):
+            for k in order:
+                i = turn - delays[k]
+                if not 0 <= i < trips:
+                    continue
+                at = 0
+                for p, lag in self.before[k]:
+                    at = max(at, starts[p][i] + lag)
+                for lane, first, _ in self.lanes[k]:
+                    at = max(at, free[lane] - first)
+                for r in self.opens[k]:
+                    old = i - copies[r]
+                    if old >= 0:
+                        for u in rooms[r].users:
+                            at = max(at, starts[u][old] + self.length[u])
+                starts[k][i] = at
+                for lane, _, last in self.lanes[k]:
+                    free[lane] = at + last
+                ends[i] = max(ends[i], at + self.length[k])
+        rest = self.problem.trips - trips
+        pace = (ends[-1] - ends[-1 - PACE]) / PACE if rest else 0.0
+        return round(ends[-1] + rest * pace)
+
+    def peak_bytes(self, order: Sequence[int], delays: Sequence[int], copies: Sequence[int]) -> int:
+        """Most SBUF bytes per partition that the level needs at once, in program order."""
+        place = {k: n for n, k in enumerate(order)}
+        steps = [0] * (len(order) + 1)
+        always = 0
+        for room, count in zip(self.problem.rooms, copies, strict=True):
+            size = room.size_bytes * count
+            if any(delays[u] != delays[room.users[0]] for u in room.users):
+                always += size
+                continue
+            at = [place[u] for u in room.users]
+            steps[min(at)] += size
+            steps[max(at) + 1] -= size
+        peak = alive = 0
+        for n, k in enumerate(order):
+            alive += steps[n]
+            peak = max(peak, alive + self.problem.own_bytes[k])
+        return always + peak
