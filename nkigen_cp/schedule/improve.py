@@ -14,6 +14,9 @@ ROUNDS = {"fast": 12, "balanced": 40, "max": 200}
 MOST_DELAY = 7
 """Turns by which an item may follow the first one."""
 
+URGENCY = (0.25, 1.0)
+"""What an item's way to the end counts in a list schedule, against the time it has to wait."""
+
 SPARE = (2, 1, 0)
 """Copies of a tile beyond those that are alive in program order; the first that has room."""
 
@@ -29,25 +32,37 @@ class Schedule:
 
 
 def reordered(problem: Problem, effort: str) -> Schedule:
-    """One pass: from the order given and from a list schedule, items moved while that helps."""
-    rigid = Rigid(problem)
+    """One pass: from several orders, items moved while that helps."""
+    return min(_passes(Rigid(problem), effort), key=lambda s: s.length_ns)
+
+
+def _passes(rigid: Rigid, effort: str) -> list[Schedule]:
+    """Orders of one pass that fit: the given one, and what list schedules become."""
+    problem = rigid.problem
     count = len(problem.spans)
     none, ones = (0,) * count, (1,) * len(problem.rooms)
     found: list[Schedule] = []
-    for order in (tuple(range(count)), _by_list(rigid)):
+    for order in dict.fromkeys((tuple(range(count)), *(_by_list(rigid, u) for u in URGENCY))):
         if rigid.peak_bytes(order, none, ones) <= problem.capacity_bytes:
             time_ns = rigid.pass_ns(order)
             best = Schedule(order=order, delays=none, copies=ones, length_ns=time_ns)
             found.append(_moved(rigid, best, ROUNDS[effort]))
-    return min(found, key=lambda s: s.length_ns)
+    return found
 
 
 def pipelined(problem: Problem, effort: str) -> Schedule:
-    """A loop: delays raised, and items moved, while that helps and SBUF has room."""
+    """A loop: delays raised while that helps and SBUF has room, from several orders of the body."""
     rigid = Rigid(problem)
-    count = len(problem.spans)
-    best = _timed(rigid, tuple(range(count)), (0,) * count)
-    assert best is not None
+    given = tuple(range(len(problem.spans)))
+    orders = dict.fromkeys((given, *(s.order for s in _passes(rigid, effort))))
+    found = [s for order in orders if (s := _overlapped(rigid, order, effort)) is not None]
+    return min(found, key=lambda s: s.length_ns)
+
+
+def _overlapped(rigid: Rigid, order: tuple[int, ...], effort: str) -> Schedule | None:
+    best = _timed(rigid, order, (0,) * len(order))
+    if best is None:
+        return None
     for _ in range(ROUNDS[effort]):
         moves = (_timed(rigid, best.order, d) for d in _raised(rigid, best.delays))
         better = min((m for m in moves if m is not None), key=lambda s: s.length_ns, default=best)
@@ -111,25 +126,32 @@ def _lowered(rigid: Rigid, best: Schedule) -> Iterator[tuple[int, ...]]:
             yield tuple(least if j == k else d for j, d in enumerate(best.delays))
 
 
-def _by_list(rigid: Rigid) -> tuple[int, ...]:
-    """Of the items that are ready, first the one with the longest way to the end."""
-    count = len(rigid.length)
-    way = [0] * count
-    for k in reversed(range(count)):
-        lags = [e.lag_ns + way[e.after] for e in rigid.problem.edges if e.before == k]
-        way[k] = max([rigid.length[k], *lags])
+def _by_list(rigid: Rigid, urgency: float) -> tuple[int, ...]:
+    """Of the items that are ready, first one that can start soon and has a long way to the end."""
+    way = _ways(rigid)
     waiting = [len({p for p, _ in before}) for before in rigid.before]
-    ready = [k for k in range(count) if not waiting[k]]
+    ready = [k for k, n in enumerate(waiting) if not n]
     order: list[int] = []
+    run = rigid.running()
     while ready:
-        k = min(ready, key=lambda j: (-way[j], j))
+        k = min(ready, key=lambda j: (run.soonest(j) - urgency * way[j], j))
         ready.remove(k)
+        run.take(k)
         order.append(k)
         for j in dict.fromkeys(rigid.after[k]):
             waiting[j] -= 1
             if not waiting[j]:
                 ready.append(j)
     return tuple(order)
+
+
+def _ways(rigid: Rigid) -> list[int]:
+    """From the start of every item to the end of all that has to follow it."""
+    way = [0] * len(rigid.length)
+    for k in reversed(range(len(way))):
+        lags = [e.lag_ns + way[e.after] for e in rigid.problem.edges if e.before == k]
+        way[k] = max([rigid.length[k], *lags])
+    return way
 
 
 def _moved(rigid: Rigid, best: Schedule, rounds: int) -> Schedule:

@@ -64,7 +64,7 @@ def gather(measure: Measure, level: Level, target: Target) -> Problem:
     touches = _touches(plan, items)
     pairs: dict[tuple[int, int], None] = {}
     for found in touches.values():
-        pairs.update(dict.fromkeys(_ordered(found)))
+        pairs.update(dict.fromkeys(_ordered(found, looped=bool(level.path))))
     edges = [
         Edge(before=a, after=b, lag_ns=max(0, measure.lag_ns(items[a], items[b]))) for a, b in pairs
     ]
@@ -101,10 +101,10 @@ def _touches(plan: PlanData, items: Sequence[Item]) -> dict[str, list[_Touch]]:
     return found
 
 
-def _ordered(touches: Sequence[_Touch]) -> list[tuple[int, int]]:
+def _ordered(touches: Sequence[_Touch], *, looped: bool) -> list[tuple[int, int]]:
     """Pairs of items of which the first has to stay ahead.
 
-    Producers of parts of one form write beside each other.
+    Producers of parts of one form write beside each other, but in a loop the first one makes it.
     """
     return [
         (a.item, b.item)
@@ -112,7 +112,7 @@ def _ordered(touches: Sequence[_Touch]) -> list[tuple[int, int]]:
         for a in touches[:k]
         if a.item != b.item
         and (a.writes or b.writes)
-        and not (a.writes and b.writes and a.form == b.form)
+        and (looped or not (a.writes and b.writes and a.form == b.form))
     ]
 
 

@@ -50,24 +50,16 @@ class Rigid:
             self.opens[room.users[0]].append(k)
         self.length = [self.problem.length_ns(k) for k in range(count)]
 
-    def starts(self, order: Sequence[int]) -> list[int]:
-        """Starts of all items in one pass."""
-        free = [0] * len(QUEUES)
-        start = [0] * len(self.length)
-        for k in order:
-            at = 0
-            for p, lag in self.before[k]:
-                at = max(at, start[p] + lag)
-            for lane, first, _ in self.lanes[k]:
-                at = max(at, free[lane] - first)
-            start[k] = at
-            for lane, _, last in self.lanes[k]:
-                free[lane] = at + last
-        return start
+    def running(self) -> Running:
+        """A pass at its start."""
+        return Running(self)
 
     def pass_ns(self, order: Sequence[int]) -> int:
         """Until the last item of one pass has finished."""
-        return max(s + self.length[k] for k, s in enumerate(self.starts(order)))
+        run = self.running()
+        for k in order:
+            run.take(k)
+        return max(s + self.length[k] for k, s in enumerate(run.start))
 
     def loop_ns(self, order: Sequence[int], delays: Sequence[int], copies: Sequence[int]) -> int:
         """All iterations of a pipelined loop; ``copies`` are those of the rooms."""
@@ -116,3 +108,27 @@ class Rigid:
             alive += steps[n]
             peak = max(peak, alive + self.problem.own_bytes[k])
         return always + peak
+
+
+class Running:
+    """One pass on its way: when the items taken so far start, and when lanes are free again."""
+
+    def __init__(self, rigid: Rigid) -> None:
+        self._rigid = rigid
+        self._free = [0] * len(QUEUES)
+        self.start = [0] * len(rigid.length)
+
+    def soonest(self, item: int) -> int:
+        """The earliest start of an item whose producers were taken."""
+        at = 0
+        for p, lag in self._rigid.before[item]:
+            at = max(at, self.start[p] + lag)
+        for lane, first, _ in self._rigid.lanes[item]:
+            at = max(at, self._free[lane] - first)
+        return at
+
+    def take(self, item: int) -> None:
+        """Let an item run next."""
+        at = self.start[item] = self.soonest(item)
+        for lane, _, last in self._rigid.lanes[item]:
+            self._free[lane] = at + last

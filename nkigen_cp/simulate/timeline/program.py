@@ -158,7 +158,10 @@ class _Preparation:
                     continue
             kept += delays[k : k + 1]
             for name in touched(statement):
-                last[name] = len(items) - 1
+                # In a pipelined loop the latest touch is that of the largest delay.
+                known = last.get(name)
+                if known is None or not delays or kept[known] <= kept[-1]:
+                    last[name] = len(items) - 1
         dying: list[list[str]] = [[] for _ in items]
         for name in own:
             if name in last:
