@@ -175,7 +175,7 @@ def lower_generate(b: Builder, target: Placement, spec: Generate) -> None:
             "gpsimd",
             {
                 "dst": tile,
-                "pattern": tuple(pattern) or ((0, 1),),
+                "pattern": joined(pattern) or ((0, 1),),
                 "channel_multiplier": weight.get(layout.partition[-1], 0)
                 if layout.partition
                 else 0,
@@ -186,6 +186,17 @@ def lower_generate(b: Builder, target: Placement, spec: Generate) -> None:
             },
             note=f"make {tensor.name}",
         )
+
+
+def joined(pattern: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """(step, count) pairs, neighbours that count on in the same steps made one."""
+    found: list[tuple[int, int]] = []
+    for step, count in pattern:
+        if found and found[-1][0] == step * count:
+            found[-1] = (step, found[-1][1] * count)
+        else:
+            found.append((step, count))
+    return tuple(found)
 
 
 def _value(value: float, dtype: DType) -> float | int:

@@ -52,6 +52,17 @@ def accumulated(program: Program) -> Program:
     return replace(program, ops=ops, tensors=tensors, constants=constants, carried=carried)
 
 
+def split_from(program: Program, name: str) -> str | None:
+    """The op whose loops an op of the split program runs in: its own, or that it is a part of.
+
+    None for the op that rounds a sum, outside of the loops over its parts.
+    """
+    base, _, role = name.rpartition(".")
+    if role in ("part", "total") and f"{base}.part" in program.tensors:
+        return base
+    return None if f"{name}.total" in program.ops else name
+
+
 class _Split:
     """``before`` and ``after`` name the accumulator, ``start`` is its first value."""
 

@@ -141,8 +141,9 @@ def _into_consumers(ops: dict[str, FactorOp], copy: FactorOp, *, kept: bool) -> 
             return _follow(i, copy.output, copy.accesses[0])
         return i
 
+    reading = {o.name for o in _readers(ops, copy.output.tensor)}
     return {
-        n: replace(o, inputs=tuple(redirect(i) for i in o.inputs))
+        n: replace(o, inputs=tuple(redirect(i) for i in o.inputs)) if n in reading else o
         for n, o in ops.items()
         if kept or n != copy.name
     }

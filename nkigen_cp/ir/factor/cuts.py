@@ -64,10 +64,12 @@ def find_cuts(graph: Graph, wanted: Sequence[Cut] = ()) -> Cuts:
         PlanError: wanted cuts do not nest, and no view is there to blame.
     """
     opaque: list[str] = [o.name for o in graph.ops.values() if o.kind == "reshape"]
+    of_op = {op.name: _links(graph, op) for op in graph.ops.values()}
     while True:
-        links = [k for op in graph.ops.values() if op.name not in opaque for k in _links(graph, op)]
-        cuts = _propagate(links, wanted)
-        culprit = _conflict(graph, links, cuts)
+        links = [k for op, found in of_op.items() if op not in opaque for k in found]
+        digits = _digits(links)
+        cuts = _propagate(links, digits, wanted)
+        culprit = _conflict(graph, links, digits, cuts)
         if culprit is None:
             return Cuts(at={n: tuple(sorted(c)) for n, c in cuts.items()}, opaque=tuple(opaque))
         target = graph.ops[culprit].outputs[0].tensor
@@ -130,47 +132,59 @@ def _nests(link: Link) -> bool:
     return link.stride > 1 and link.offset == 0 and link.dim_size % link.stride == 0
 
 
-def _propagate(links: list[Link], wanted: Sequence[Cut]) -> dict[Node, set[int]]:
+def _propagate(
+    links: list[Link], digits: list[bool], wanted: Sequence[Cut]
+) -> dict[Node, set[int]]:
+    """The closure of the wanted cuts, and of those that nested reshapes make, under all links."""
     cuts: dict[Node, set[int]] = {}
+    at: dict[Node, list[Link]] = {}
     for cut in wanted:
         cuts.setdefault(("tensor", cut.tensor, cut.dim), set()).add(cut.inner)
-    for link in links:
+    for link, digit in zip(links, digits, strict=True):
         found = cuts.setdefault(link.dim, set())
         cuts.setdefault(link.axis, set())
+        at.setdefault(link.dim, []).append(link)
+        at.setdefault(link.axis, []).append(link)
         span = link.stride * link.axis_size
-        if _is_digit(link, links):
+        if digit:
             found.update(c for c in (link.stride, span) if 1 < c < link.dim_size)
-    changed = True
-    while changed:
-        changed = False
-        for link in links:
+    todo = dict.fromkeys(n for n, found in cuts.items() if found)
+    while todo:
+        node, _ = todo.popitem()
+        for link in at.get(node, ()):
             dim, axis = cuts[link.dim], cuts[link.axis]
             down = {c // link.stride for c in dim if c % link.stride == 0}
             down = {c for c in down if 1 < c < link.axis_size} - axis
             up = {c * link.stride for c in axis if c * link.stride < link.dim_size} - dim
-            if down or up:
-                axis |= down
-                dim |= up
-                changed = True
+            axis |= down
+            dim |= up
+            todo |= dict.fromkeys(n for n, new in ((link.axis, down), (link.dim, up)) if new)
     return cuts
 
 
-def _is_digit(link: Link, links: list[Link]) -> bool:
+def _digits(links: list[Link]) -> list[bool]:
     """Digits of a nested reshape: several axes on one dim, or one with a dividing stride."""
-    same = [k for k in links if k.op == link.op and k.dim == link.dim and k.axis != link.axis]
-    return bool(same) or (_nests(link) and link.stride * link.axis_size == link.dim_size)
+    axes: dict[tuple[str, Node], dict[Node, None]] = {}
+    for link in links:
+        axes.setdefault((link.op, link.dim), {})[link.axis] = None
+    return [
+        len(axes[k.op, k.dim]) > 1 or (_nests(k) and k.stride * k.axis_size == k.dim_size)
+        for k in links
+    ]
 
 
-def _conflict(graph: Graph, links: list[Link], cuts: dict[Node, set[int]]) -> str | None:
+def _conflict(
+    graph: Graph, links: list[Link], digits: list[bool], cuts: dict[Node, set[int]]
+) -> str | None:
     """The last view on a chain that does not divide, or whose window is not aligned to a cut."""
     sizes = {k.dim: k.dim_size for k in links} | {k.axis: k.axis_size for k in links}
     broken = [n for n in sizes if not _is_chain(cuts[n], sizes[n])]
     if broken:
         return _last_view(graph, links, broken[0])
-    for link in links:
+    for link, digit in zip(links, digits, strict=True):
         inner = [c for c in cuts[link.dim] if c < link.stride * link.axis_size]
-        whole = link.stride * link.axis_size == link.dim_size or _is_digit(link, links)
-        strided = link.stride > 1 and not _is_digit(link, links)
+        whole = link.stride * link.axis_size == link.dim_size or digit
+        strided = link.stride > 1 and not digit
         misaligned = any(link.offset % c or (link.axis_size * link.stride) % c for c in inner)
         outer = [c for c in cuts[link.dim] if c >= link.stride * link.axis_size and not whole]
         crosses = any(link.offset // c != (link.offset + link.axis_size - 1) // c for c in outer)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-
-import networkx as nx
+from heapq import heappop, heappush
 
 from nkigen_cp.errors import PlanError
 from nkigen_cp.ir.factor.accumulate import accumulated
@@ -60,11 +59,15 @@ def _bound(op: FactorOp, loop_of: Mapping[str, str]) -> FactorOp:
         return op
 
     def access(a: Access) -> Access:
-        return replace(a, index=tuple(index(i) for i in a.index))
+        if not any(i.digit in loop_of for i in a.index):
+            return a
+        return Access(tensor=a.tensor, index=tuple(index(i) for i in a.index))
 
     def index(i: FactorIndex) -> FactorIndex:
         loop = loop_of.get(i.digit) if i.digit is not None else None
-        return i if loop is None else replace(i, digit=None, loop=loop)
+        if loop is None:
+            return i
+        return FactorIndex(digit=None, offset=i.offset, step=i.step, loop=loop)
 
     return replace(
         op,
@@ -116,18 +119,38 @@ def _grouped(program: Program, names: Sequence[str], depth: int) -> list[str]:
         path = program.ops[name].path
         group[name] = f"loop {path[depth]}" if len(path) > depth else f"op {name}"
         members.setdefault(group[name], []).append(name)
-    dag: nx.DiGraph[str] = nx.DiGraph()
-    dag.add_nodes_from(members)
+    if len(members) == 1 and depth < len(program.ops[names[0]].path):
+        return _grouped(program, names, depth + 1)
+    follows: dict[str, dict[str, None]] = {g: {} for g in members}
     for name in names:
         for access in program.ops[name].accesses:
             for writer in program.producers(access.tensor):
-                if writer.name in group and group[writer.name] != group[name]:
-                    dag.add_edge(group[writer.name], group[name])
-    if not nx.is_directed_acyclic_graph(dag):
-        raise PlanError("the loops cannot be put into an order: ops of two of them alternate")
-    rank = {g: k for k, g in enumerate(members)}
+                before = group.get(writer.name, group[name])
+                if before != group[name]:
+                    follows[before][group[name]] = None
     order: list[str] = []
-    for g in nx.lexicographical_topological_sort(dag, key=rank.__getitem__):
+    for g in _sorted(follows):
         inner = members[g]
         order += _grouped(program, inner, depth + 1) if g.startswith("loop ") else inner
+    return order
+
+
+def _sorted(follows: Mapping[str, Mapping[str, None]]) -> list[str]:
+    """A topological order, the first possible node of the given order each time."""
+    rank = {g: k for k, g in enumerate(follows)}
+    names = list(follows)
+    waits = dict.fromkeys(follows, 0)
+    for later in follows.values():
+        for g in later:
+            waits[g] += 1
+    ready = [rank[g] for g, n in waits.items() if not n]
+    order: list[str] = []
+    while ready:
+        order.append(names[heappop(ready)])
+        for g in follows[order[-1]]:
+            waits[g] -= 1
+            if not waits[g]:
+                heappush(ready, rank[g])
+    if len(order) < len(names):
+        raise PlanError("the loops cannot be put into an order: ops of two of them alternate")
     return order

@@ -101,10 +101,17 @@ class FactorOp:
     attrs: Mapping[str, Attr] = field(default_factory=dict[str, Attr])
     source: Source | None = None
     path: tuple[str, ...] = ()
+    accesses: tuple[Access, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found = tuple(i for i in self.inputs if isinstance(i, Access))
+        object.__setattr__(self, "accesses", found)
 
     @property
     def carried(self) -> tuple[str, ...]:
         """Loops over what the op reduces, with everything inside them: the result is of all."""
+        if not self.path:
+            return ()
         indexed = self.output.loops
         outside = [k for k, loop in enumerate(self.path) if loop not in indexed]
         return self.path[outside[0] :] if outside else ()
@@ -113,10 +120,6 @@ class FactorOp:
     def result_path(self) -> tuple[str, ...]:
         """The loops in one iteration of which the result is complete."""
         return self.path[: len(self.path) - len(self.carried)]
-
-    @property
-    def accesses(self) -> tuple[Access, ...]:
-        return tuple(i for i in self.inputs if isinstance(i, Access))
 
     @property
     def parallel(self) -> tuple[Digit, ...]:

@@ -16,15 +16,15 @@ class Axis:
     size: int
 
 
-def follow(program: Program, tensor: str, factor: str, among: Sequence[str]) -> Axis:
-    """The axis that passes through a tensor's factor, followed through index maps of ``among``.
+def follow(program: Program, seeds: Sequence[tuple[str, str]], among: Sequence[str]) -> Axis:
+    """The axis that passes through factors of tensors, followed through index maps of ``among``.
 
     An op that the axis reaches by two digits (scores, by query and by key) runs along the first.
     """
-    size = program.tensors[tensor].factor(factor).size
+    size = max(program.tensors[tensor].factor(factor).size for tensor, factor in seeds)
     inside = dict.fromkeys(among)
     digits: dict[str, str] = {}
-    todo = [(tensor, factor)]
+    todo = list(seeds)
     seen = dict.fromkeys(todo)
     while todo:
         name, at = todo.pop(0)
@@ -97,8 +97,8 @@ def _leaves(axis: Axis, writer: FactorOp, reader: FactorOp, access: Access) -> i
     mine, other = axis.digits.get(writer.name), axis.digits.get(reader.name)
     if mine is None:
         return 0
-    if other is None or not access.index:
-        return 1
+    if other is None or not access.index or writer.path != reader.path:
+        return 1  # a new loop is inside of one nest
     alike = all(
         ((w.digit == mine) == (r.digit == other))
         and (w.digit != mine or (w.offset, w.step) == (r.offset, r.step))

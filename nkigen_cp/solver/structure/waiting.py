@@ -1,0 +1,95 @@
+"""Work that nothing overlaps, and what about a structure is slow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from nkigen_cp.ir.dtypes import FLOAT32
+from nkigen_cp.ir.factor.program import FactorOp, Program
+from nkigen_cp.ir.tensor.table import OPS, Family
+from nkigen_cp.solver.homes import Path
+from nkigen_cp.solver.structure.residency import Stay
+from nkigen_cp.solver.structure.settle import Settled
+from nkigen_cp.targets.target import Target
+
+ITERATION_NS = 500.0
+"""Of filling and draining the engines once per iteration, shared by those that overlap; a guess
+that only ranks structures."""
+
+IN_FLIGHT = 4
+"""Iterations at once with which no engine waits for another."""
+
+OPS_AT_ONCE = 4
+"""Elementwise ops that run at the same time: two to an instruction, two engines."""
+
+WAY = 2
+"""Tensors in the way of one that are worth breaking up for it."""
+
+Waste = tuple[float, tuple[str, ...]]
+"""Nanoseconds, and the tensors that cause them."""
+
+
+def alone_in(program: Program, found: Settled, room: int, target: Target) -> list[Waste]:
+    """Work of nests that no other iteration overlaps, for want of room, and their largest tiles."""
+    tiles: dict[Path, list[tuple[Stay, str]]] = {}
+    for name, residency in found.taken.items():
+        for stay in residency.stays:
+            tiles.setdefault(stay.home, []).append((stay, name))
+    work: dict[Path, tuple[float, float]] = {}
+    at: dict[Path, list[int]] = {}
+    for k, op in enumerate(program.ops.values()):
+        if op.path:
+            known, more = work.get(op.path, (0.0, 0.0)), op_ns(program, op, target)
+            work[op.path] = (known[0] + more[0], known[1] + more[1])
+            at.setdefault(op.path, []).append(k)
+    wasted: list[Waste] = []
+    for path, positions in at.items():
+        flight = float(IN_FLIGHT)
+        largest: tuple[str, ...] = ()
+        for k in positions:
+            alive = [(s, t) for s, t in tiles.get(path, ()) if s.first <= k <= s.last]
+            one = sum(s.one_bytes for s, _ in alive)
+            free = room - found.load[k] + sum(s.size_bytes for s, _ in alive)
+            if one and free / one < flight:
+                flight = free / one
+                order = sorted(alive, key=lambda a: (-a[0].one_bytes, a[1]))
+                largest = tuple(t for _, t in order[:WAY])
+        share = 1 / max(1.0, flight)
+        wait = min(work[path]) * (share - 1 / IN_FLIGHT)
+        wasted.append((wait + ITERATION_NS * program.trips(path) * share, largest))
+    return wasted
+
+
+def slow_groups(
+    found: Settled, alone: Sequence[Waste], target: Target
+) -> tuple[tuple[str, ...], ...]:
+    """Groups of tensors by what they cost."""
+    again = [
+        (added / target.hbm_bytes_per_ns, tuple(dict.fromkeys((name, *way[:WAY]))))
+        for added, name, way in found.demoted
+    ]
+    waste = sorted((*again, *alone), reverse=True)
+    return tuple(dict.fromkeys(names for _, names in waste if names))
+
+
+def op_ns(program: Program, op: FactorOp, target: Target) -> tuple[float, float]:
+    """(Tensor Engine, other engines) of all iterations of an op, roughly."""
+    work = math.prod(d.size for d in op.digits) * program.trips(op.path)
+    engines = target.engines
+    if OPS[op.kind].family is Family.CONTRACT:
+        widest = max(program.tensors[a.tensor].dtype.size_bytes for a in op.accesses)
+        passes = target.float32_matmul_passes if widest == FLOAT32.size_bytes else 1
+        return passes * work / target.partitions**2 / engines["tensor"].clock_ghz, 0.0
+    return 0.0, work / target.partitions / engines["vector"].clock_ghz / OPS_AT_ONCE
+
+
+def engine_ns(program: Program, target: Target) -> float:
+    """The busier of the Tensor Engine, contracting, and the Vector Engine, adding up parts."""
+    contracting = combining = 0.0
+    for op in program.ops.values():
+        tensor_ns, other_ns = op_ns(program, op, target)
+        contracting += tensor_ns
+        if any(a.tensor in program.carried for a in op.accesses):
+            combining += other_ns * OPS_AT_ONCE
+    return max(contracting, combining)

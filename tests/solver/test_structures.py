@@ -1,0 +1,87 @@
+"""The loops that are proposed for programs that do not fit, or that fit badly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nkigen_cp as cp
+from nkigen_cp.ir.factor.accumulate import split_from
+from nkigen_cp.ir.factor.program import Program
+from nkigen_cp.lowering.moves import joined
+from nkigen_cp.solver.plan import Options
+from nkigen_cp.solver.solve import canonical
+from nkigen_cp.solver.structure.grow import proposals
+from nkigen_cp.solver.structure.tried import Proposal
+from nkigen_cp.targets import TRN2
+from nkigen_cp.targets.target import Target
+from nkigen_cp.workloads.qwen3 import rmsnorm
+from nkigen_cp.workloads.small import matmul, sdpa
+
+Spec = tuple[tuple[int, ...], str]
+
+
+def proposed(function: Any, specs: list[Spec], target: Target = TRN2) -> list[Proposal]:
+    graph = cp.trace(function, *[cp.spec(shape, dtype) for shape, dtype in specs])
+    return proposals(canonical(graph, Options(matmul_precision="bf16")), target)
+
+
+def smaller(kib: int) -> Target:
+    return replace(TRN2, sbuf_partition_bytes=kib << 10)
+
+
+def trips_around(program: Program, op: str) -> list[int]:
+    return [program.loops[k].trips for k in program.ops[op].path]
+
+
+def test_heads_are_outside_and_blocks_of_queries_inside() -> None:
+    heads, tokens = 16, 2048
+    found = proposed(sdpa, [((1, heads, tokens, 128), "bfloat16")] * 3)
+    nests = [trips_around(p.program, "contract_1") for p in found[:4]]
+    assert all(outer == heads for outer, *_ in nests)
+    assert any(128 <= tokens // inner <= 512 for _, inner, *_ in nests)
+
+
+def test_what_fits_needs_no_loops() -> None:
+    found = proposed(matmul, [((256, 256), "bfloat16")] * 2)
+    assert not found[0].structure.loops
+
+
+def block(x: Any, w: Any, v: Any) -> Any:
+    """Normed rows through two weights, and the rows again."""
+    hidden = rmsnorm(x, np.ones(x.shape[1], np.float32)) @ w
+    return (np.tanh(hidden) @ v + x).astype(x.dtype)
+
+
+@pytest.mark.parametrize("kib", [16, 24, 28])
+def test_no_row_crosses_hbm_again_where_a_loop_over_rows_avoids_it(kib: int) -> None:
+    sizes: list[Spec] = [((1024, 512), "bfloat16"), ((512, 512), "bfloat16")]
+    rows, weight = (2 * a * b for (a, b), _ in sizes)
+    best = proposed(block, [*sizes, sizes[1]], smaller(kib))[0]
+    assert best.structure.loops
+    assert best.coarse.dma_ns * TRN2.hbm_bytes_per_ns <= 1.01 * (2 * rows + 2 * weight)
+
+
+def test_further_loops_go_around_the_ops_of_a_sum_over_a_loop() -> None:
+    found = proposed(matmul, [((1024, 4096), "float32"), ((4096, 1024), "float32")], smaller(24))
+    sums = [p for p in found if p.program.carried]
+    assert any(len(p.structure.loops) >= 2 for p in sums)
+    for p in sums:
+        origins = {split_from(p.program, n) for n in p.program.ops} - {None}
+        looped = {o for k in p.structure.loops for o in k.digits}
+        assert looped <= origins
+
+
+def test_proposals_are_the_same_every_time() -> None:
+    specs: list[Spec] = [((1, 4, 1024, 128), "bfloat16")] * 3
+    one, two = (proposed(sdpa, specs, smaller(32)) for _ in range(2))
+    assert [p.structure for p in one] == [p.structure for p in two]
+
+
+def test_steps_of_a_pattern_that_count_on_are_joined() -> None:
+    cut = [(-256, 2), (-128, 2), (256, 2), (128, 2), (1, 128)]
+    assert joined(cut) == ((-128, 4), (1, 512))
+    assert joined([(2, 8), (1, 4)]) == ((2, 8), (1, 4))
