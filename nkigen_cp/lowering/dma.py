@@ -92,8 +92,10 @@ class _Row:
 
 
 def _row(place: Placement, access: Access, box: Box) -> _Row | None:
-    for size, index in place.in_buffer(access):
-        if box.run.digits and index.digit == box.run.digits[0]:
+    joined = [n for j in place.joints for n in j.factors]
+    names = (f.name for f in place.tensor.factors)
+    for name, (size, index) in zip(names, place.in_buffer(access), strict=True):
+        if box.run.digits and index.digit == box.run.digits[0] and name not in joined:
             return _Row(size, index.offset, index.step)
     return None
 

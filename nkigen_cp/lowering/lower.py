@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nkigen_cp.ir.factor.program import FactorTensor, Program
+from nkigen_cp.ir.factor.program import FactorTensor, HbmWindow, Program
+from nkigen_cp.ir.factor.windows import joints
 from nkigen_cp.ir.nki.kernel import Affine, Holding, Kernel, Memory
 from nkigen_cp.lowering.builder import Builder
 from nkigen_cp.lowering.contract import lower_contract
@@ -126,17 +127,17 @@ def lower_steps(
     job.at.update(dict.fromkeys(inside, Affine()))
     for name in (*program.inputs, *(c for c in program.constants if _is_bound(plan, c))):
         _border(job, name, Memory.INPUT)
-    for name in program.outputs:
+    for name in program.graph.output_names:
         _border(job, name, Memory.OUTPUT)
-    for name in program.windows:
-        _window(job, name)
+    for name, window in (*program.windows.items(), *program.pieces.items()):
+        _window(job, name, window)
     _steps(job, steps, len(inside))
     bound = {c: a for c, a in program.constants.items() if _is_bound(plan, c)}
     return Kernel(
         name=job.b.unique(plan.kernel) if plan.kernel not in job.b.names else plan.kernel,
         target_name=plan.target,
         inputs=tuple(job.places[f"{n}@hbm"].buffer.name for n in program.inputs),
-        outputs=tuple(job.places[f"{n}@hbm"].buffer.name for n in program.outputs),
+        outputs=tuple(job.places[f"{n}@hbm"].buffer.name for n in program.graph.output_names),
         buffers=job.b.buffers,
         body=tuple(job.b.open[0]),
         holdings=job.holdings,
@@ -192,13 +193,15 @@ def _border(job: _Lowering, name: str, memory: Memory) -> None:
     job.places[f"{name}@hbm"] = Placement(buffer=buffer, tensor=tensor, layout=None)
 
 
-def _window(job: _Lowering, name: str) -> None:
-    """A window of an input is a placement in the input's buffer."""
-    window, tensor = job.program.windows[name], job.program.tensors[name]
-    base = job.places[f"{window.base}@hbm"]
-    homes = window_homes(tensor, base.tensor.shape, window.offsets)
+def _window(job: _Lowering, name: str, window: HbmWindow) -> None:
+    """A window of an input or output is a placement in the buffer of that."""
+    tensor, base = job.program.tensors[name], job.places[f"{window.base}@hbm"]
     job.places[f"{name}@hbm"] = Placement(
-        buffer=base.buffer, tensor=tensor, layout=None, homes=homes
+        buffer=base.buffer,
+        tensor=tensor,
+        layout=None,
+        homes=window_homes(tensor, base.tensor.shape, window.offsets),
+        joints=joints(job.program, name),
     )
 
 

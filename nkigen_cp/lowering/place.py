@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
+from nkigen_cp.ir.factor.windows import Joint
 from nkigen_cp.ir.nki.kernel import Affine, Buffer, Index, Kept, LoopTerm, Repeat, View
 from nkigen_cp.lowering.builder import ZERO, Range
 from nkigen_cp.solver.plan import CHUNK
@@ -38,8 +39,8 @@ class Home:
 class Placement:
     """A buffer and what its dims hold; ``layout`` None means HBM in row-major order.
 
-    ``homes`` places the windowed factors of a tensor that is part of a larger HBM buffer; ``at``
-    is where the loops around the current step are.
+    ``homes`` places the windowed factors of a tensor that is part of a larger HBM buffer, except
+    those of its ``joints``; ``at`` is where the loops around the current step are.
     """
 
     buffer: Buffer
@@ -47,6 +48,7 @@ class Placement:
     layout: Layout | None
     dims: tuple[PlacedDim, ...] = ()
     homes: Mapping[str, Home] = field(default_factory=dict[str, Home])
+    joints: tuple[Joint, ...] = ()
     at: Mapping[str, Affine] = field(default_factory=dict[str, Affine])
 
     def position(self, index: FactorIndex) -> Affine:
@@ -180,15 +182,24 @@ def _hbm_view(place: Placement, access: Access, box: Box) -> View:
     indices: list[Index] = []
     dim_of: dict[str, int] = {}
     outer = box.run.digits[0] if box.run.digits else None
-    for size, index in place.in_buffer(access):
-        if index.digit is not None and index.digit == outer:
-            _split_outer(shape, indices, dim_of, size, index, box)
+    joints = {j.dim: j for j in place.joints}
+    spots = iter(place.in_buffer(access))
+    for d, factors in enumerate(place.tensor.dims):
+        own = [next(spots) for _ in factors]
+        if d in joints:
+            found, along = _joined(place, joints[d], access, box)
+            dim_of |= {along: len(shape)} if along is not None else {}
+            shape.append(joints[d].size)
+            indices.append(found)
             continue
-        found = _position(place, index, box)
-        if index.digit is not None:
-            dim_of[index.digit] = len(shape)
-        shape.append(size)
-        indices.append(found)
+        for size, index in own:
+            if index.digit is not None and index.digit == outer:
+                _split_outer(shape, indices, dim_of, size, index, box)
+                continue
+            if index.digit is not None:
+                dim_of[index.digit] = len(shape)
+            shape.append(size)
+            indices.append(_position(place, index, box))
     if not shape:
         shape, indices = [*place.buffer.shape], [Index(size=1) for _ in place.buffer.shape]
     dims: list[Kept | Repeat] = []
@@ -201,6 +212,24 @@ def _hbm_view(place: Placement, access: Access, box: Box) -> View:
     return View(
         buffer=place.buffer.name, shape=tuple(shape), index=tuple(indices), dims=tuple(dims)
     )
+
+
+def _joined(place: Placement, joint: Joint, access: Access, box: Box) -> tuple[Index, str | None]:
+    """Where several factors are in their one dim, and the only digit that moves along it."""
+    by_factor = dict(zip((f.name for f in place.tensor.factors), access.index, strict=True))
+    start, size, step, along = Affine(const=joint.offset), 1, 1, None
+    for name, stride in zip(joint.factors, joint.strides, strict=True):
+        index = by_factor[name]
+        if index.digit is not None and index.digit == (box.run.digits or (None,))[0]:
+            assert box.chunks == 1
+            found = Index(start=_first(place, index, box), size=box.rows, step=index.step)
+        else:
+            found = _position(place, index, box)
+        start = start + found.start * stride
+        if found.size > 1:
+            assert along is None
+            size, step, along = found.size, found.step * stride, index.digit
+    return Index(start=start, size=size, step=step), along
 
 
 def _digit_size(digit: str, box: Box) -> int:
@@ -257,17 +286,10 @@ def window_homes(
 ) -> dict[str, Home]:
     """Homes of a window's factors: the outermost factor of every dim reaches into the whole."""
     homes: dict[str, Home] = {}
-    factors = list(tensor.factors)
-    for size, part, offset in zip(whole, tensor.shape, offsets, strict=True):
-        inner, outer = part, None
-        count = 1
-        while count < part:
-            factor = factors.pop(0)
-            outer = outer or factor
-            count *= factor.size
-        if outer is not None:
-            inner = part // outer.size
-            homes[outer.name] = Home(size=size // inner, offset=offset // inner)
+    for factors, size, offset in zip(tensor.dims, whole, offsets, strict=True):
+        if factors:
+            inner = math.prod(f.size for f in factors[1:])
+            homes[factors[0].name] = Home(size=size // inner, offset=offset // inner)
     return homes
 
 

@@ -67,7 +67,7 @@ def _of(tensor: str, plan: PlanData) -> list[Form]:
 
 def _part_text(program: Program, tensor: FactorTensor) -> str:
     """``w[:, 1024:2048]``, in the user's dims."""
-    window = program.windows.get(tensor.name)
+    window = program.windows.get(tensor.name) or program.pieces.get(tensor.name)
     if window is None:
         return ""
     whole = program.tensors[window.base].shape

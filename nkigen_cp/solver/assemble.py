@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from nkigen_cp.ir.factor.nest import common_path
@@ -18,7 +19,7 @@ from nkigen_cp.solver.plan.layout import Layout
 class _Assembly:
     """``opened`` are the loops around the last step and where they start in ``steps``.
 
-    ``waiting`` steps follow once the loops inside their path have ended.
+    ``waiting`` is done once the loop at the end of a path has ended.
     """
 
     instance: Instance
@@ -26,7 +27,9 @@ class _Assembly:
     steps: list[Step] = field(default_factory=list[Step])
     forms: dict[str, Form] = field(default_factory=dict[str, Form])
     opened: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
-    waiting: list[tuple[Path, Step]] = field(default_factory=list[tuple[Path, Step]])
+    waiting: list[tuple[Path, Callable[[], None]]] = field(
+        default_factory=list[tuple[Path, Callable[[], None]]]
+    )
 
     def form(self, tensor: str, layout: Layout | None, suffix: str = "") -> str:
         name = f"{tensor}@{self._home(tensor) if layout is None else layout}{suffix}"
@@ -57,10 +60,12 @@ class _Assembly:
         """End the loops that do not surround ``path`` and start those that do."""
         kept = len(common_path([name for name, _ in self.opened], path))
         if kept < len(self.opened):
+            ready = [w for w in self.waiting if common_path(w[0], path) != w[0]]
+            self.waiting = [w for w in self.waiting if common_path(w[0], path) == w[0]]
+            for ended, do in sorted(ready, key=lambda w: -len(w[0])):
+                del self.opened[len(ended) - 1 :]
+                do()
             del self.opened[kept:]
-            ready = [s for inside, s in self.waiting if common_path(inside, path) != inside]
-            self.waiting = [(i, s) for i, s in self.waiting if common_path(i, path) == i]
-            self.steps += ready
         self.opened += [(name, len(self.steps)) for name in path[kept:]]
 
     def step(self, step: Step) -> None:
@@ -80,7 +85,6 @@ class _Assembly:
     def finish(self) -> tuple[list[Step], list[Form]]:
         """Number the steps and give forms their exact lifetimes."""
         self.enter(())
-        self.steps += [s for _, s in self.waiting]
         spans = spans_of([s.path for s in self.steps])
         used: dict[str, list[int]] = {name: [] for name in self.forms}
         for k, step in enumerate(self.steps):
@@ -185,14 +189,19 @@ def _held(a: _Assembly, tensor: str, layout: Layout, op: str) -> str:
 def _pass_on(a: _Assembly, tensor: str, form: Layout, candidate: Candidate) -> None:
     """Move what is not kept, or is kept for this iteration only, as soon as it is complete."""
     choice = a.instance.choices[tensor]
-    if choice.producers[-1] not in candidate.ops or len(candidate.path) > len(form.home):
+    if choice.producers[-1] not in candidate.ops:
         return
     passed = form in a.decisions.passed.get(tensor, ())
     for j in a.decisions.moved.get(tensor, ()):
         move = choice.moves[j]
         outlives = len(move.target.home) < len(form.home)
         if move.source == form and (outlives or (passed and move.target.home == form.home)):
-            _materialise(a, tensor, move.target)
+            target = move.target
+            _once_whole(a, form, candidate, lambda t=target: _moved_on(a, tensor, t))
+
+
+def _moved_on(a: _Assembly, tensor: str, target: Layout) -> None:
+    _materialise(a, tensor, target)
 
 
 def _spill(a: _Assembly, tensor: str, form: Layout, candidate: Candidate) -> None:
@@ -209,10 +218,15 @@ def _spill(a: _Assembly, tensor: str, form: Layout, candidate: Candidate) -> Non
         busy_ns={"dma": a.instance.choices[tensor].spills[form]},
         path=form.home,
     )
+    _once_whole(a, form, candidate, lambda: a.step(step))
+
+
+def _once_whole(a: _Assembly, form: Layout, candidate: Candidate, do: Callable[[], None]) -> None:
+    """Do something with a form that a candidate completes: now, or when its inner loops end."""
     if len(candidate.path) > len(form.home):
-        a.waiting.append((candidate.path[: len(form.home) + 1], step))
+        a.waiting.append((candidate.path[: len(form.home) + 1], do))
     else:
-        a.step(step)
+        do()
 
 
 def _visit(a: _Assembly, tensor: str, layout: Layout, op: str) -> str:

@@ -26,9 +26,10 @@ from nkigen_cp.solver.moves import (
     transpose_moves,
 )
 from nkigen_cp.solver.plan import Generate, Store
-from nkigen_cp.solver.plan.layout import Layout, geometry, partition_bytes
+from nkigen_cp.solver.plan.layout import CHUNK, Layout, geometry, partition_bytes
 from nkigen_cp.solver.store_cost import store_busy_ns, store_loops
 from nkigen_cp.solver.stores import natural_layouts
+from nkigen_cp.targets.target import Target
 
 Place = tuple[Layout | None, str]
 """A layout (None: HBM) and an op."""
@@ -43,7 +44,7 @@ class Choice:
     written to, ``served`` those such a reader may use. ``arrivals`` are the moves into a form
     and ``departures`` those out of it, ``fetched`` the positions at which a reader may need a form
     moved or loaded, ``alive`` the first and last step of a form, ``settled`` the last one that may
-    still write it.
+    still write it. ``written`` are the loops around the producers.
     """
 
     tensor: FactorTensor
@@ -56,6 +57,7 @@ class Choice:
     fetched: Mapping[Layout, tuple[int, ...]]
     spills: Mapping[Layout, int]  # DMA ns to store the form to HBM; empty for HBM tensors
     producers: tuple[str, ...]
+    written: tuple[Path, ...]
     consumers: tuple[str, ...]
     makers: Mapping[Place, tuple[int, ...]]
     readers: Mapping[Place, tuple[int, ...]]
@@ -127,6 +129,7 @@ def choice_of(around: Around, tensor: FactorTensor, uses: Uses) -> Choice:
         fetched={x: _fetched(around, x, writing, reading) for x in layouts},
         spills={} if in_hbm or tensor.name in around.generated else _spills(around, tensor, forms),
         producers=producers,
+        written=tuple(o.path for o in context.program.producers(tensor.name)),
         consumers=consumers,
         makers={k: tuple(v) for k, v in uses.makers.items()},
         readers={k: tuple(v) for k, v in uses.readers.items()},
@@ -154,14 +157,14 @@ def _with_rows(forms: tuple[Layout, ...]) -> list[Layout]:
 
 
 def _forms(around: Around, tensor: FactorTensor, uses: Uses) -> _Forms:
-    homes = around.homes[tensor.name]
+    homes, target = around.homes[tensor.name], around.context.target
     loaded = tensor.name in around.context.in_hbm or tensor.name in around.generated
     deepest = max(homes.made, key=len, default=())
     made = {
         x: tuple(
             f
             for h in homes.made
-            if _reads_alike(tensor, f := homes.form(x, h), homes.form(x, deepest))
+            if _reads_alike(target, tensor, f := homes.form(x, h), homes.form(x, deepest))
         )
         for x in dict.fromkeys(x for x, _ in uses.makers if x is not None)
     }
@@ -185,7 +188,9 @@ def _forms(around: Around, tensor: FactorTensor, uses: Uses) -> _Forms:
                 native |= {homes.form(x, h): None for h in own if len(h) < len(shared)}
             reach = list(dict.fromkeys(own if shared else (*own, *reach)))
         served[x, root] = tuple(
-            f for h in reach if _reads_alike(tensor, f := homes.form(x, h), homes.form(x, path))
+            f
+            for h in reach
+            if _reads_alike(target, tensor, f := homes.form(x, h), homes.form(x, path))
         )
     first = [f for forms in made.values() for f in forms]
     # What comes from HBM may arrive in its own order and be turned on the chip.
@@ -211,14 +216,29 @@ def _comes_back(around: Around, writers: list[Path], root: str) -> bool:
     return bool(path or any(writers)) and not common_path(*writers, path)
 
 
-def _reads_alike(tensor: FactorTensor, form: Layout, tile: Layout) -> bool:
-    """Whether a tile's window of a form has neighbouring elements where the tile itself has.
+def _reads_alike(target: Target, tensor: FactorTensor, form: Layout, tile: Layout) -> bool:
+    """Whether engines step through a tile's window of a form as fast as through the tile itself.
 
-    Else every element of the window would be a step of its own for engines and DMAs.
+    Candidates are priced by the tile, wherever the form lives.
     """
-    held = [f.name for f in geometry(tensor, tile).free]
-    free = [f.name for f in geometry(tensor, form).free]
-    return not held or free[-1] == held[-1]
+    held, whole = _strides(tensor, tile), _strides(tensor, form)
+    item = tensor.dtype.size_bytes
+
+    def pace(stride: int) -> tuple[bool, bool]:
+        return stride == 1, stride * item > target.access_stride_penalty_bytes
+
+    return all(pace(whole[name]) == pace(stride) for name, stride in held.items())
+
+
+def _strides(tensor: FactorTensor, layout: Layout) -> dict[str, int]:
+    """Elements between neighbours along every free factor of a form, and between its blocks."""
+    shape = geometry(tensor, layout)
+    found: dict[str, int] = {}
+    step = 1
+    for factor in reversed(shape.free):
+        found[factor.name] = step
+        step *= factor.size
+    return found | ({CHUNK: step} if shape.chunks > 1 else {})
 
 
 def _piece(around: Around, tensor: FactorTensor, whole: Layout) -> Layout | None:
@@ -232,6 +252,10 @@ def _moves(
 ) -> list[Move]:
     context, program = around.context, around.context.program
     needed = dict.fromkeys(f for served in forms.served.values() for f in served)
+    made = [f for fs in forms.made.values() for f in fs]
+    # A loop of ops cannot start earlier to load what they need in another layout.
+    own = [s for s in forms.first if s.home and s.home[-1] not in around.spans.of]
+    inner = {s: None for s in (*made, *own) if s.home}
     found: list[Move] = []
     for x in layouts:
         if x in forms.native:
@@ -246,7 +270,7 @@ def _moves(
             for s in forms.first if x in needed else ():
                 if inside(s.home, x.home) and not set(s.partition) & set(x.fixed_names):
                     moves += transpose_moves(context, tile, s.at(s.home, x.fixed), x)
-                elif s.home[:-1] == x.home and s.home and not set(x.partition) & set(s.fixed_names):
+                elif s in inner and s.home[:-1] == x.home and not _mixed(s, x):
                     turned = x.at(x.home, s.fixed)
                     moves += [
                         replace(m, target=x)
@@ -261,6 +285,11 @@ def _moves(
     return found
 
 
+def _mixed(source: Layout, target: Layout) -> bool:
+    """Whether a factor that the target spreads over the partitions comes one by one."""
+    return bool(set(target.partition) & set(source.fixed_names))
+
+
 def _in_the_way(program: Program, move: Move) -> bool:
     """Whether the move would hold up the Tensor Engine inside a segment."""
     inside_segment = any(program.loops[k].segment for k in path_of(move))
@@ -271,6 +300,11 @@ def at_once(move: Move) -> bool:
     """Whether the source is needed at one moment only, not again in every iteration of a loop."""
     source = move.source
     return source is not None and source.home[: len(move.target.home)] == move.target.home
+
+
+def in_time(choice: Choice, spilled: Layout, loaded: Layout) -> bool:
+    """Whether a spill is done when another form is loaded, in a loop that both are in, too."""
+    return all(len(common_path(path, loaded.home)) <= len(spilled.home) for path in choice.written)
 
 
 def path_of(move: Move) -> Path:

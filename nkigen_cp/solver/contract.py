@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import Access, FactorOp, Program
+from nkigen_cp.ir.factor.windows import joints
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
 from nkigen_cp.solver.boxes import Box, Held, Span, box_busy_ns, form_extents, runs, spans
@@ -260,7 +261,7 @@ def _streams(context: Context, op: FactorOp, sides: Sides, spec: Contract) -> li
         whole = all(i.offset == 0 and i.step == 1 for i in access.index)
         digit = next((d for d in access.digits if d in own), None)
         layout = operand_layout(tensor, access, spec.k_run)
-        if digit is None or layout is None or not whole:
+        if digit is None or layout is None or not whole or joints(context.program, tensor.name):
             continue
         if geometry(tensor, layout).free_elements * tensor.dtype.size_bytes < STREAM_MIN_BYTES:
             continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.solver.candidates import Candidate, Need
-from nkigen_cp.solver.choices import Choice, at_once
+from nkigen_cp.solver.choices import Choice, at_once, in_time
 from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan.layout import Layout
@@ -190,10 +190,12 @@ def _arrivals(
         move = choice.moves[j]
         cost = extra + sum(move.busy_ns.values())
         if move.source is None:
-            if loads:
+            if loads and (native is None or in_time(choice, native, layout)):
                 found.append(_Route(cost_ns=cost, moves=(j,), forms=(layout,), spill=spill))
         elif move.source in kept and move.source in primary and not spill:
             found.append(_Route(cost_ns=cost, moves=(j,), forms=(layout,)))
+        elif native is not None and not in_time(choice, native, move.source):
+            continue
         elif loads and (first := _load_of(choice, move.source)) is not None:
             total = cost + sum(choice.moves[first].busy_ns.values())
             forms = (move.source, layout)

@@ -6,6 +6,7 @@ deeper loops takes its window of it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -41,8 +42,9 @@ def homes_of(program: Program, stores: Sequence[Store]) -> dict[str, Homes]:
     for store in stores:
         readers[store.source.tensor].append(store.path)
         uses[store.source.tensor].append((store.path, store.source))
+    fixed = {t: _fixed(program.tensors[t], uses[t]) for t in program.tensors}
     return {
-        t: Homes(made=_made(program, t, readers[t]), fixed=_fixed(program.tensors[t], uses[t]))
+        t: Homes(made=_made(program, t, readers[t], fixed[t]), fixed=fixed[t])
         for t in program.tensors
     }
 
@@ -56,12 +58,19 @@ def _fixed(tensor: FactorTensor, uses: Sequence[tuple[Path, Access]]) -> tuple[F
     return tuple(sorted(agreed, key=lambda f: order.index(f.factor)))
 
 
-def _made(program: Program, tensor: str, readers: Sequence[Path]) -> tuple[Path, ...]:
+def _made(
+    program: Program, tensor: str, readers: Sequence[Path], fixed: Sequence[Fixed]
+) -> tuple[Path, ...]:
     """The deepest homes that all uses share, that the nearest readers do, and that producers do.
 
-    From the last the result is spilled as it is made.
+    From the last the result is spilled as it is made. Where producers write pieces at different
+    positions in one iteration, the tensor lives outside of the loop.
     """
-    writers = [o.result_path for o in program.producers(tensor)]
+    agreed = [f.loop for f in fixed]
+    writers = [
+        tuple(itertools.takewhile(agreed.__contains__, o.result_path))
+        for o in program.producers(tensor)
+    ]
     if not writers:
         return ()
     shared = common_path(*writers, *readers)
@@ -79,21 +88,30 @@ def prefixes(path: Path) -> Iterable[Path]:
 def piece_loops(program: Program, tensors: Iterable[str]) -> dict[str, Loop]:
     """Loops of their own in which a tensor's tiles pass through SBUF to be turned.
 
-    One per factor that may be taken position by position; the innermost is a DMA row.
+    One per factor that may be taken position by position, and per nest that may be around; the
+    innermost factor is a DMA row.
     """
     found: dict[str, Loop] = {}
     for name in tensors:
+        touching = (*program.producers(name), *program.consumers(name))
+        homes = dict.fromkeys(h for o in touching for h in prefixes(o.path))
         for factor in program.tensors[name].factors[:-1]:
-            label = f"{name}.{factor.name}"
-            found[label] = Loop(name=label, trips=factor.size, digits={})
+            for home in homes:
+                label = _piece_label(name, factor.name, home)
+                found[label] = Loop(name=label, trips=factor.size, digits={})
     return found
+
+
+def _piece_label(tensor: str, factor: str, home: Path) -> str:
+    """A loop has one place among the others: in another nest it is another loop."""
+    return ".".join((*home[-1:], tensor, factor))
 
 
 def in_pieces(tensor: FactorTensor, form: Layout) -> Layout | None:
     """The home of one piece of a form on its way: inside a loop over its outermost free factor."""
     for factor in tensor.factors[:-1]:
         if factor.name not in form.fixed_names:
-            label = f"{tensor.name}.{factor.name}"
+            label = _piece_label(tensor.name, factor.name, form.home)
             fixed = (*form.fixed, Fixed(factor=factor.name, loop=label))
             return Layout(home=(*form.home, label), fixed=fixed)
     return None

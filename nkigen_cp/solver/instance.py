@@ -110,7 +110,7 @@ def build_instance(program: Program, target: Target) -> Instance:
         stored=tuple(s.op for s in stores),
         generated=generated,
         spans=around.spans,
-        reuses=reuses(program, kept, choices, around.positions),
+        reuses=reuses(program, kept, choices, around.positions, target),
     )
 
 

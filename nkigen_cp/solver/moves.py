@@ -16,6 +16,7 @@ from nkigen_cp.solver.candidates import Context, Move, rounded
 from nkigen_cp.solver.plan import Generate, Load, Replicate, Store, Tiled, Transpose
 from nkigen_cp.solver.plan.layout import Fixed, Geometry, Layout, geometry, own_access
 from nkigen_cp.solver.store_cost import store_busy_ns, store_loops
+from nkigen_cp.solver.walks import walked_digits
 from nkigen_cp.targets.target import Target
 
 
@@ -36,7 +37,10 @@ def load_moves(context: Context, tensor: FactorTensor, layout: Layout) -> list[M
     if layout.replicas > 1:
         return []
     back = identity_store(tensor, "", (), layout.fixed)
-    loops = store_loops(tensor, tensor, layout, back)
+    walked = walked_digits(context.program, layout, back)
+    if walked is None:
+        return []
+    loops = store_loops(tensor, tensor, layout, back, walked)
     window = {t.digit: t.block for t in loops}
     busy = load_busy_ns(context.target, tensor, layout, window)
     return [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.solver.candidates import Candidate
+from nkigen_cp.solver.homes import Path
 
 
 def execution_order(
@@ -45,7 +46,7 @@ def execution_order(
     paths |= {c.ops[0]: c.path for c in candidates if c.ops[0] in stores}
     for store in stores:
         after = [order.index(w) for w in makers.get(sources[store], [])]
-        at = max(after) + 1 if after else len(order)
+        at = _inside(order, paths, paths[store], max(after, default=-1) + 1)
         depth = len(paths[store])
         while at < len(order) and (
             (order[at] in stores and len(common_path(paths[order[at]], paths[store])) == depth)
@@ -54,6 +55,19 @@ def execution_order(
             at += 1
         order.insert(at, store)
     return tuple(order)
+
+
+def _inside(order: Sequence[str], paths: Mapping[str, Path], path: Path, at: int) -> int:
+    """The first place from ``at`` on that is in the loops of a path, or where they can start.
+
+    What is stored may come from outside of them: an input, a tensor made before.
+    """
+    shared = [len(common_path(paths[name], path)) for name in order]
+    deepest = max(shared, default=0)
+    around = [k for k, depth in enumerate(shared) if depth == deepest] or [-1]
+    if not path:
+        return at or len(order)
+    return max(at, around[0] + 1) if deepest == len(path) else around[-1] + 1
 
 
 def _accumulates(candidate: Candidate) -> bool:

@@ -11,9 +11,15 @@ from nkigen_cp.solver.choices import Choice
 from nkigen_cp.solver.homes import Path
 from nkigen_cp.solver.plan import Elementwise
 from nkigen_cp.solver.plan.layout import Layout
+from nkigen_cp.targets.target import Target
 
-WORTH_BYTES = 4096
-"""Smaller forms are not worth a decision."""
+WORTH_SHARE = 64
+"""Forms of less than one in so many parts of SBUF are not worth a decision."""
+
+
+def is_worth_it(size_bytes: int, target: Target) -> bool:
+    """Whether a form is so large that where its result lies may be decided."""
+    return size_bytes * WORTH_SHARE >= target.sbuf_partition_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,7 @@ def reuses(
     candidates: tuple[Candidate, ...],
     choices: Mapping[str, Choice],
     positions: Mapping[str, int],
+    target: Target,
 ) -> tuple[Reuse, ...]:
     """Every reuse that some candidate allows.
 
@@ -47,7 +54,8 @@ def reuses(
     found: dict[tuple[str, Layout, str, Layout], list[int]] = {}
     for i, c in enumerate(candidates):
         for a, x, b, y in _pairs(program, c, choices, positions):
-            found.setdefault((a, x, b, y), []).append(i)
+            if is_worth_it(choices[a].sizes[x], target):
+                found.setdefault((a, x, b, y), []).append(i)
     return tuple(
         Reuse(
             operand=a,
@@ -89,9 +97,7 @@ def _pairs(
 def _fits(a: Choice, x: Layout, b: Choice, y: Layout, path: Path) -> bool:
     """Same place in every partition, for as long; nothing else still reads the operand."""
     return (
-        x.home == y.home == path
-        and a.sizes[x] == b.sizes[y] >= WORTH_BYTES
-        and _arranged(a, x) == _arranged(b, y)
+        x.home == y.home == path and a.sizes[x] == b.sizes[y] and _arranged(a, x) == _arranged(b, y)
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import ortools  # pyright: ignore[reportMissingTypeStubs]
 
-from nkigen_cp.errors import Infeasible, NkigenError, PlanError
+from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.rewrite import canonicalise
 from nkigen_cp.ir.tensor.graph import Graph
@@ -35,7 +36,8 @@ from nkigen_cp.solver.plan import (
 from nkigen_cp.solver.resume import decisions_of
 from nkigen_cp.solver.search import Outcome, Progress, ProgressFn, search
 from nkigen_cp.solver.structure import Structure, structured
-from nkigen_cp.solver.structure.grow import proposals
+from nkigen_cp.solver.structure.grow import proposals, smaller
+from nkigen_cp.solver.structure.peel import peeled, worth_peeling
 from nkigen_cp.solver.traffic import moved_bytes
 from nkigen_cp.targets.target import Target
 
@@ -66,8 +68,11 @@ def canonical(graph: Graph, options: Options) -> Graph:
 
 def planned_program(graph: Graph, plan: PlanData) -> Program:
     """The program that the steps of a plan speak about."""
-    structure = Structure(cuts=plan.cuts, loops=plan.loops)
-    return planned(structured(canonical(graph, plan.options), structure))
+    return planned(structured(canonical(graph, plan.options), _structure(plan)))
+
+
+def _structure(plan: PlanData) -> Structure:
+    return Structure(splits=plan.splits, cuts=plan.cuts, loops=plan.loops)
 
 
 def solve_graph(
@@ -89,24 +94,17 @@ def solve_graph(
     """
     core = canonical(graph, options)
     request = _Request(graph, core, target, options, hint, on_progress, clock)
-    structures = [p.structure for p in proposals(core, target)] or [Structure()]
-    enough = max(2, OPS_AT_ONCE // max(1, len(core.ops)))
     solved: list[PlanData] = []
-    failed: list[NkigenError] = []
-    for structure in structures[: TRIES[options.effort]]:
-        if len(solved) == enough:
-            break
-        try:
-            solved.append(request.solved(structure))
-        except Infeasible as error:
-            failed.append(error)
-        except PlanError as error:
-            if not structure.loops:
-                raise
-            failed.append(error)  # a structure whose plan breaks a rule is none
-    if not solved:
-        raise failed[0]
-    return min(solved, key=request.cost_ns) if len(solved) > 1 else solved[0]
+    for chip in (target, *smaller(target)):
+        found = proposals(core, chip)
+        solved += request.tried([p.structure for p in found] or [Structure()])
+        windows = peeled(core, chip) if not solved or worth_peeling(core, chip, found) else []
+        solved += request.tried(p.structure for p in windows)
+        if solved:
+            return min(solved, key=request.cost_ns) if len(solved) > 1 else solved[0]
+        if not (found or windows):
+            break  # what does not even seem to fit does not fit less
+    return request.solved(Structure())  # which says what does not fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +116,19 @@ class _Request:
     hint: PlanData | None
     on_progress: ProgressFn | None
     clock: Clock | None
+    failed: list[Structure] = field(default_factory=list[Structure])
+
+    def tried(self, structures: Iterable[Structure]) -> list[PlanData]:
+        """Plans with the first few structures that have one."""
+        enough = max(2, OPS_AT_ONCE // max(1, len(self.core.ops)))
+        solved: list[PlanData] = []
+        for structure in itertools.islice(structures, TRIES[self.options.effort]):
+            if len(solved) < enough and structure not in self.failed:
+                try:
+                    solved.append(self.solved(structure))
+                except Infeasible:
+                    self.failed.append(structure)
+        return solved
 
     def solved(self, structure: Structure) -> PlanData:
         """The best plan with these loops; raises Infeasible if nothing fits."""
@@ -132,7 +143,7 @@ class _Request:
         data = _plan(self.graph, instance, decisions, outcome, self.options)
         used = {name: None for s in data.steps for name in s.path}
         loops = tuple(k for n, k in instance.program.loops.items() if n in used)
-        data = replace(data, cuts=structure.cuts, loops=loops)
+        data = replace(data, splits=structure.splits, cuts=structure.cuts, loops=loops)
         if self.clock is not None:
             data = self.clock.ordered(instance.program, data)
         check_plan(instance.program, data, self.target)
@@ -140,7 +151,7 @@ class _Request:
 
     def cost_ns(self, plan: PlanData) -> float:
         """For comparing structures: time, and the HBM bandwidth taken from the other cores."""
-        program = planned(structured(self.core, Structure(cuts=plan.cuts, loops=plan.loops)))
+        program = planned(structured(self.core, _structure(plan)))
         time_ns = plan.objective_ns if self.clock is None else self.clock.time_ns(program, plan)
         return time_ns + moved_bytes(program, plan) / self.target.hbm_bytes_per_ns
 

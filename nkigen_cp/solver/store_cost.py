@@ -46,16 +46,24 @@ def store_busy_ns(
 
 
 def store_loops(
-    source: FactorTensor, into: FactorTensor, layout: Layout, spec: Store
+    source: FactorTensor,
+    into: FactorTensor,
+    layout: Layout,
+    spec: Store,
+    walked: Sequence[str] = (),
 ) -> tuple[Tiled, ...]:
-    """Loops over blocks of the outermost free digits that leave at most ``PIECE_BYTES`` per DMA."""
+    """Loops over blocks of the outermost free digits that leave at most ``PIECE_BYTES`` per DMA.
+
+    And over the single positions of ``walked`` digits.
+    """
     pattern = _pattern(source, into, layout, spec)
     part = max(_parts(source, layout, spec), key=lambda p: p.partitions * p.chunks)
     sizes = {**pattern.sizes, CHUNK: part.chunks}
+    loops = [Tiled(digit=d, block=1) for d, n in sizes.items() if d in walked and n > 1]
+    sizes |= {t.digit: 1 for t in loops}
     item = max(source.dtype.size_bytes, into.dtype.size_bytes)
     left = part.partitions * math.prod(sizes.values()) * item
     row = min(_row(sizes, pattern.hbm, pattern.chip) * item, ROW_BYTES)
-    loops: list[Tiled] = []
     for digit, size in tuple(sizes.items()):
         if left <= PIECE_BYTES:
             break

@@ -17,6 +17,7 @@ from nkigen_cp.solver.moves import identity_store
 from nkigen_cp.solver.plan import Reinterpret, Store
 from nkigen_cp.solver.plan.layout import Fixed, Layout, fixed_factors, geometry
 from nkigen_cp.solver.store_cost import Ends, dma_ns, store_busy_ns, store_loops
+from nkigen_cp.solver.walks import reaches_in_hbm, walked_digits
 from nkigen_cp.targets.target import Target
 
 
@@ -86,17 +87,27 @@ def store_candidates(context: Context, store: Store, known: Sequence[Layout]) ->
     ordered = (_in_target_order(tensor, store, x) for x in layouts if x.replicas == 1 and not fixed)
     layouts += [x for x in dict.fromkeys(ordered) if x not in layouts]
     places: list[Layout | None] = [x for x in layouts if x.replicas == 1]
-    if tensor.name in context.in_hbm:
+    if tensor.name in context.in_hbm and reaches_in_hbm(program, store):
         places.append(None)
     into = program.tensors[store.target.tensor]
-    return [_candidate(target, tensor, into, x, store) for x in places]
+    walks = [() if x is None else walked_digits(program, x, store) for x in places]
+    return [
+        _candidate(target, (tensor, into), x, store, walked)
+        for x, walked in zip(places, walks, strict=True)
+        if walked is not None
+    ]
 
 
 def _candidate(
-    target: Target, tensor: FactorTensor, into: FactorTensor, layout: Layout | None, store: Store
+    target: Target,
+    ends: tuple[FactorTensor, FactorTensor],
+    layout: Layout | None,
+    store: Store,
+    walked: Sequence[str],
 ) -> Candidate:
+    tensor, into = ends
     if layout is not None:
-        store = replace(store, loops=store_loops(tensor, into, layout, store))
+        store = replace(store, loops=store_loops(tensor, into, layout, store, walked))
     busy_dma_ns = store_busy_ns(target, tensor, into, layout, store)
     return Candidate(
         ops=(store.op,),

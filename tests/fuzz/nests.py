@@ -29,12 +29,12 @@ NESTED: dict[str, Suspect] = {
     "two nests, a row crossing whole": suspect(
         "2048x200f", "np.max(x0, axis=0)", "x0 - v0", reaches=_NESTS, sbuf_bytes=9000
     ),
-    "two nests, a matrix crossing spilled": suspect(
+    "columns looped, rows added up": suspect(
         "129x1000f",
         "np.exp(x0)",
         "v0 - np.max(v0, axis=0, keepdims=True)",
         "np.sum(v0, axis=1)",
-        reaches=(*_NESTS, "spilled", "accumulated"),
+        reaches=("looped", "accumulated"),
         sbuf_bytes=4000,
     ),
     "contraction in blocks": suspect(
@@ -48,6 +48,45 @@ NESTED: dict[str, Suspect] = {
         "np.tanh(x0 @ x1) @ x2",
         reaches=("accumulated",),
         sbuf_bytes=3500,
+    ),
+    "an input stored from the loop that reads it": suspect(
+        "257x16x5b",
+        "x0 * np.cos(np.arange(5, dtype=np.float32) * 0.37)",
+        "ops.softmax(v0, axis=2)",
+        "x0 + 0.0",
+        reaches=("looped",),
+        sbuf_bytes=1500,
+    ),
+    "blocks of a longer form": suspect(
+        "1x100x129x2f 1x100x129x2p",
+        "x0 / x1 * np.cos(np.arange(25800, dtype=np.float32) * 0.37).reshape((1, 100, 129, 2))",
+        reaches=("looped",),
+        sbuf_bytes=1500,
+    ),
+    "turned piece by piece in two nests": suspect(
+        "2048x200f", "x0 - np.max(x0, axis=0)", reaches=_NESTS, sbuf_bytes=10_000
+    ),
+    "turned whole before a loop that reads it": suspect(
+        "2048x200f",
+        "x0 - np.max(x0, axis=0)",
+        "np.exp(x0.T)",
+        reaches=("looped",),
+        sbuf_bytes=11_000,
+    ),
+    "joined over a loop along the pieces": suspect(
+        "1000x16f",
+        "np.concatenate([x0, x0], axis=1)",
+        "v0.T * 2.0",
+        reaches=("looped",),
+        sbuf_bytes=1024,
+    ),
+    "joined with what a loop reduces": suspect(
+        "1000x16f",
+        "np.concatenate([x0, np.max(x0, axis=1, keepdims=True)], axis=1)",
+        "v0[:, 5:]",
+        "v0 + 0.0",
+        reaches=("looped",),
+        sbuf_bytes=1024,
     ),
 }
 """By what each is about."""

@@ -147,6 +147,9 @@ SUSPECTS: dict[str, Suspect] = {
         "np.tanh(x0)",
         "np.concatenate([np.reshape(v0, (35, 12)), np.ones((1, 12)) + v0[0, 0]])",
     ),
+    "joined windows without common factors": suspect(
+        "100x16f", "np.concatenate([x0[:, ::2], x0[:, 3:]], axis=1)", "v0.T * 2.0"
+    ),
     "odd window of split heads": suspect(
         "16x60f", "np.reshape(np.exp(x0), (16, 12, 5))", "np.exp(x0)[:, 7:52]", "v0[:, 3:, 1:4]"
     ),
@@ -181,8 +184,8 @@ SUSPECTS: dict[str, Suspect] = {
         "np.max(v2, axis=1, keepdims=True) + v1",
         "v2 * v3",
         "v0 * v3",
-        reaches=("spilled",),
-        sbuf_bytes=11_000,
+        reaches=("spilled", "several nests"),
+        sbuf_bytes=7000,
     ),
 }
 """By what each is about."""

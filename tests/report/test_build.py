@@ -8,7 +8,7 @@ import inspect
 import pytest
 
 import nkigen_cp as cp
-from nkigen_cp.ir.factor.program import InputWindow
+from nkigen_cp.ir.factor.program import HbmWindow
 from nkigen_cp.report import explain_text
 from nkigen_cp.report.build import build_report
 from nkigen_cp.report.model import Report, StepLine
@@ -108,7 +108,7 @@ def test_an_opaque_reshape_is_a_conversion_through_hbm() -> None:
 
 def test_a_part_of_an_input_says_which() -> None:
     plan = gated_plan()
-    window = InputWindow(base="weight", offsets=(0, 128))
+    window = HbmWindow(base="weight", offsets=(0, 128))
     program = dataclasses.replace(plan.program, windows={"x": window})
     parts = {t.name: t.part_of for t in build_report(program, plan.data).tensors}
     assert parts["x"] == "weight[0:256, 128:512]"

@@ -218,6 +218,10 @@ def _halves(x: Any, c: Any) -> Any:
     return np.concatenate([x[:, :64] * c, x[:, 64:] - c], axis=1)
 
 
+def _stored_turned(x: Any) -> Any:
+    return x.T, np.exp(x)
+
+
 _ROWS = Along(tensor="x", dim=0, inner=128)
 _TURNED = (
     Along(tensor="x", dim=0, inner=128, ops=("exps", "sum_1")),
@@ -266,6 +270,11 @@ NESTS: dict[str, Nest] = {
     "causal": Nest(function=_causal, shapes=((256, 256),), loops=(_ROWS,)),
     "pairs": Nest(function=_pairs, shapes=((256, 128),), loops=(_ROWS,)),
     "late": Nest(function=_late, shapes=((256, 128),), loops=(_ROWS,)),
+    "stored turned": Nest(
+        function=_stored_turned,
+        shapes=((256, 100),),
+        loops=(Along(tensor="x", dim=0, inner=128, ops=("exp_1",)),),
+    ),
     "halves": Nest(function=_halves, shapes=((256, 128), (256, 64)), loops=(_ROWS,)),
 }
 """Programs inside loops: one nest or two, reductions inside of loops and over them."""

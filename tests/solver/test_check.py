@@ -47,7 +47,9 @@ def test_rejects(plan_of: PlanOf, corruption: Corruption) -> None:
 
 
 def test_every_rule_is_tried() -> None:
-    assert sorted({c.rule for c in (*CORRUPTIONS, *NEST_CORRUPTIONS)}) == sorted(RULES)
+    elsewhere = {"windows"}  # test_peel.py: a plan in windows takes a whole solve
+    tried = {c.rule for c in (*CORRUPTIONS, *NEST_CORRUPTIONS)} | elsewhere
+    assert sorted(tried) == sorted(RULES)
 
 
 def test_a_stream_is_really_there(plan_of: PlanOf) -> None:

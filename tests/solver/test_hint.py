@@ -13,7 +13,9 @@ from nkigen_cp.ir.rewrite import canonicalise
 from nkigen_cp.solver.decisions import work_of
 from nkigen_cp.solver.instance import build_instance
 from nkigen_cp.solver.resume import decisions_of
+from nkigen_cp.solver.structure import Structure
 from nkigen_cp.workloads import WORKLOADS
+from tests.solver.nests import nested_plan
 
 
 def _graph(name: str) -> cp.Graph:
@@ -46,7 +48,7 @@ def test_a_spilling_plan_is_found_again() -> None:
     # not quite three fit: one is spilled, and no loop is needed.
     target = dataclasses.replace(cp.TRN2, sbuf_partition_bytes=44_000)
     graph = cp.trace(_crowded, cp.spec((128, 4096)))
-    plan = cp.solve(graph, target, effort="fast")
+    plan = nested_plan(graph, Structure(), target=target)
     assert "spilled" in plan.residency.values()
     assert not plan.data.loops
     x = np.random.default_rng(0).standard_normal((128, 4096)).astype(np.float32)

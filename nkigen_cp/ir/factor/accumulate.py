@@ -32,7 +32,7 @@ COMBINE: Mapping[str, tuple[str, float]] = {
 def accumulated(program: Program) -> Program:
     """The program with every reduction over a loop split into one iteration's part and its sum.
 
-    Sums are kept in float32 and rounded once at the end.
+    Sums are kept in float32, and rounded or put into their place once, at the end.
     """
     ops: dict[str, FactorOp] = {}
     tensors = dict(program.tensors)
@@ -79,8 +79,10 @@ class _Split:
 def _split(program: Program, op: FactorOp) -> _Split:
     combine, start = COMBINE[op.kind]
     out = program.tensors[op.output.tensor]
-    exact = combine != "add" or out.dtype.size_bytes >= FLOAT32.size_bytes
-    total = out if exact else replace(out, name=f"{op.name}.total", dtype=FLOAT32)
+    kind = FLOAT32 if combine == "add" and out.dtype.size_bytes < FLOAT32.size_bytes else out.dtype
+    # What others write pieces of is no accumulator: the sum is copied into its piece.
+    exact = kind == out.dtype and program.producers(out.name) == (op,)
+    total = out if exact else replace(out, name=f"{op.name}.total", dtype=kind)
     found = _Split(total, start)
     part = _part(program, op, total)
     found.tensors.append(part)
@@ -90,11 +92,11 @@ def _split(program: Program, op: FactorOp) -> _Split:
         index=(*op.output.index, *(FactorIndex(digit=None, loop=k) for k in _summed(op))),
     )
     reduces = any(d.reduced for d in op.digits)
-    kind = op.kind if reduces or OPS[op.kind].family is Family.CONTRACT else "copy"
+    made = op.kind if reduces or OPS[op.kind].family is Family.CONTRACT else "copy"
     parallel = tuple(d for d in op.digits if not d.reduced)
     combined = replace(op.output, tensor=total.name)
     found.ops = [
-        replace(op, name=f"{op.name}.part", kind=kind, output=written),
+        replace(op, name=f"{op.name}.part", kind=made, output=written),
         replace(
             op,
             name=op.name if exact else f"{op.name}.total",
@@ -130,7 +132,7 @@ def _summed(op: FactorOp) -> tuple[str, ...]:
 
 
 def _rounded(op: FactorOp, total: Access, trips: Mapping[str, int]) -> FactorOp:
-    """The sum in the graph's dtype, once it is complete: for all positions of inner loops."""
+    """The sum where and as the graph has it, once it is whole: for all positions of inner loops."""
     inside = {k: trips[k] for k in op.carried if k in op.output.loops}
 
     def unlooped(access: Access) -> Access:

@@ -27,7 +27,7 @@ def compose_views(program: Program) -> Program:
                 ops = _pieces_through(program, ops, op.output.tensor)
     ops = _alive(program, ops)
     used = {a.tensor for o in ops.values() for a in (*o.accesses, o.output)}
-    used |= {*program.inputs, *program.outputs}
+    used |= {*program.inputs, *program.outputs, *(p.base for p in program.pieces.values())}
     return replace(
         program,
         ops=_ordered(ops),

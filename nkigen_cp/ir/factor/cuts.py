@@ -9,7 +9,7 @@ break the chain is opaque: it goes through HBM, where row-major reinterpretation
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from nkigen_cp.errors import PlanError
@@ -76,10 +76,10 @@ def find_cuts(graph: Graph, wanted: Sequence[Cut] = ()) -> Cuts:
         opaque += [o.name for o in graph.producers(target) if o.name not in opaque]
 
 
-def axes_of(graph: Graph) -> dict[tuple[str, int], tuple[str, int]]:
+def axes_of(graph: Graph, first: Collection[str] = ()) -> dict[tuple[str, int], tuple[str, int]]:
     """Every tensor dim -> the first dim of the graph that the same axis runs along whole.
 
-    A cut of one is a cut of the other.
+    A cut of one is a cut of the other. Dims of the tensors ``first`` come before all others.
     """
     parent: dict[Node, Node] = {}
 
@@ -92,11 +92,11 @@ def axes_of(graph: Graph) -> dict[tuple[str, int], tuple[str, int]]:
         for link in _links(graph, op):
             if link.stride == 1 and link.dim_size == link.axis_size:
                 parent[root(link.axis)] = root(link.dim)
-    first: dict[Node, tuple[str, int]] = {}
+    names: dict[Node, tuple[str, int]] = {}
     found: dict[tuple[str, int], tuple[str, int]] = {}
-    for tensor in graph.tensors.values():
+    for tensor in sorted(graph.tensors.values(), key=lambda t: t.name not in first):
         for d in range(len(tensor.shape)):
-            found[tensor.name, d] = first.setdefault(
+            found[tensor.name, d] = names.setdefault(
                 root(("tensor", tensor.name, d)), (tensor.name, d)
             )
     return found

@@ -42,6 +42,18 @@ class FactorTensor:
     def size_bytes(self) -> int:
         return self.size * self.dtype.size_bytes
 
+    @property
+    def dims(self) -> tuple[tuple[Factor, ...], ...]:
+        """The factors of every dim of the shape, outermost first; none of a dim of one position."""
+        left = list(self.factors)
+        found: list[tuple[Factor, ...]] = []
+        for size in self.shape:
+            own: list[Factor] = []
+            while math.prod(f.size for f in own) < size:
+                own.append(left.pop(0))
+            found.append(tuple(own))
+        return tuple(found)
+
     def factor(self, name: str) -> Factor:
         return next(f for f in self.factors if f.name == name)
 
@@ -148,8 +160,8 @@ class Loop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InputWindow:
-    """A tensor that is a window of the input ``base`` in HBM: its first position in every dim."""
+class HbmWindow:
+    """A tensor that is a window of ``base`` in HBM: its first position in every dim."""
 
     base: str
     offsets: tuple[int, ...]
@@ -160,7 +172,8 @@ class Program:
     """A factored graph, ops in execution order.
 
     ``stored`` names tensors of which outputs are views that no op of the program makes any more;
-    ``windows`` are the tensors that are parts of inputs; ``loops`` those that ops' paths name.
+    ``windows`` are the tensors that are parts of inputs, ``pieces`` those that make up outputs and
+    stand for them in ``outputs``; ``loops`` those that ops' paths name.
     ``carried`` maps the value of an accumulator before an iteration to that after it: two names of
     one place in memory.
     """
@@ -173,7 +186,8 @@ class Program:
     outputs: tuple[str, ...]
     constants: Mapping[str, Array]
     stored: tuple[str, ...] = ()
-    windows: Mapping[str, InputWindow] = field(default_factory=dict[str, InputWindow])
+    windows: Mapping[str, HbmWindow] = field(default_factory=dict[str, HbmWindow])
+    pieces: Mapping[str, HbmWindow] = field(default_factory=dict[str, HbmWindow])
     loops: Mapping[str, Loop] = field(default_factory=dict[str, Loop])
     carried: Mapping[str, str] = field(default_factory=dict[str, str])
     _writers: Mapping[str, tuple[FactorOp, ...]] = field(init=False, repr=False, compare=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 from nkigen_cp.ir.factor.compose import compose_views
 from nkigen_cp.ir.factor.cuts import Cut, Cuts, find_cuts
@@ -13,10 +14,9 @@ from nkigen_cp.ir.factor.program import (
     FactorIndex,
     FactorOp,
     FactorTensor,
-    InputWindow,
     Program,
 )
-from nkigen_cp.ir.factor.windows import misfits, separate_inputs
+from nkigen_cp.ir.factor.windows import separate_inputs, separate_outputs
 from nkigen_cp.ir.tensor.graph import Axis, DimIndex, Graph, Immediate, Op, Operand, Tensor
 from nkigen_cp.ir.tensor.table import OPS, Family
 
@@ -26,32 +26,31 @@ def refine(graph: Graph, wanted: Sequence[Cut] = ()) -> Program:
 
     ``wanted`` are cuts that loops need besides those of the views.
     """
-    together: list[str] = []
-    while True:
-        separated, windows = separate_inputs(graph, together)
-        cuts = find_cuts(separated, wanted)
-        found = misfits(separated, windows, cuts)
-        if not found:
-            return _factored(graph, separated, cuts, windows)
-        together += found
+    separated, windows = separate_inputs(graph)
+    separated, pieces = separate_outputs(separated)
+    whole = _factored(separated, find_cuts(separated, wanted))
+    bases = dict.fromkeys(p.base for p in pieces.values())
+    outputs = [
+        name
+        for out in graph.output_names
+        for name in ([p for p, w in pieces.items() if w.base == out] if out in bases else [out])
+    ]
+    program = replace(whole, graph=graph, outputs=tuple(outputs), windows=windows, pieces=pieces)
+    return compose_views(program)
 
 
-def _factored(
-    original: Graph, graph: Graph, cuts: Cuts, windows: Mapping[str, InputWindow]
-) -> Program:
+def _factored(graph: Graph, cuts: Cuts) -> Program:
     tensors = {t.name: _tensor(t, cuts) for t in graph.tensors.values()}
     ops = {op.name: _op(graph, op, cuts) for op in graph.topological()}
-    program = Program(
+    return Program(
         name=graph.name,
-        graph=original,
+        graph=graph,
         tensors=tensors,
         ops=ops,
         inputs=graph.input_names,
         outputs=graph.output_names,
         constants=graph.constants,
-        windows=windows,
     )
-    return compose_views(program)
 
 
 def _names(name: str, sizes: tuple[int, ...]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Inputs read only in disjoint windows become one HBM tensor per window.
+"""Inputs read, and outputs written, only in disjoint windows become one HBM tensor per window.
 
 HBM is row-major and any window of it can be loaded for itself, so windows need not share factors
 or layouts: the columns of a fused projection weight that make queries are factored into query
@@ -7,41 +7,39 @@ heads, those that make keys into key heads.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from nkigen_cp.ir.factor.cuts import Cuts
-from nkigen_cp.ir.factor.program import InputWindow
+from nkigen_cp.ir.factor.program import HbmWindow, Program
 from nkigen_cp.ir.tensor.graph import Graph, Input, Op, Operand, Tensor
+
+Box = tuple[tuple[int, ...], tuple[int, ...]]
+"""First position and extent in every dim."""
 
 ROW_MIN_BYTES = 2048
 """Shorter DMA rows than this lose bandwidth (AWS DMA guidance): then one whole load is better."""
 
 
-def separate_inputs(
-    graph: Graph, together: Collection[str]
-) -> tuple[Graph, dict[str, InputWindow]]:
-    """The graph reading window tensors, and which window of which input each of them is.
-
-    Inputs in ``together`` stay whole.
-    """
-    windows: dict[str, InputWindow] = {}
+def separate_inputs(graph: Graph) -> tuple[Graph, dict[str, HbmWindow]]:
+    """The graph reading window tensors, and which window of which input each of them is."""
+    windows: dict[str, HbmWindow] = {}
     tensors: dict[str, Tensor] = dict(graph.tensors)
     moved: dict[tuple[str, tuple[int, ...]], str] = {}
     for name in graph.input_names:
-        if name in together or name in graph.output_names:
+        if name in graph.output_names:
             continue
         for k, (starts, shape) in enumerate(_windows(graph, name)):
             part = f"{name}.{k}"
-            windows[part] = InputWindow(base=name, offsets=starts)
+            windows[part] = HbmWindow(base=name, offsets=starts)
             tensors[part] = replace(graph.tensors[name], name=part, shape=shape)
             moved[name, starts] = part
     ops = {n: _reading(op, moved) for n, op in graph.ops.items()}
     return replace(graph, tensors=tensors, ops=ops), windows
 
 
-def _windows(graph: Graph, name: str) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+def _windows(graph: Graph, name: str) -> list[Box]:
     """(starts, shape) of the windows, or nothing if some reader needs more than one of them."""
     tensor = graph.tensors[name]
     found: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -53,18 +51,32 @@ def _windows(graph: Graph, name: str) -> list[tuple[tuple[int, ...], tuple[int, 
                 if shape is None or found.setdefault(starts, shape) != shape:
                     return []
     parts = sorted(found.items())
-    dims = {
-        d for s, shape in parts for d, n in enumerate(tensor.shape) if (s[d], shape[d]) != (0, n)
-    }
-    if len(parts) < 2 or len(dims) != 1:
+    cut = [
+        d
+        for d, n in enumerate(tensor.shape)
+        if any((s[d], shape[d]) != (0, n) for s, shape in parts)
+    ]
+    if len(parts) < 2 or not cut or not _disjoint(parts):
         return []
-    dim = min(dims)
-    ends = [s[dim] + shape[dim] for s, shape in parts]
-    apart = all(e <= s[dim] for e, (s, _) in zip(ends, parts[1:], strict=False))
-    long = all(
-        math.prod(shape[dim:]) * tensor.dtype.size_bytes >= ROW_MIN_BYTES for _, shape in parts
+    row = min(math.prod(shape[cut[-1] :]) for _, shape in parts) * tensor.dtype.size_bytes
+    long = len(cut) == 1 and row >= ROW_MIN_BYTES
+    return parts if long or any(_uneven(parts, d) for d in cut) else []
+
+
+def _disjoint(parts: Sequence[Box]) -> bool:
+    return not any(
+        all(
+            max(a, b) < min(a + m, b + n)
+            for a, b, m, n in zip(one, other, size, extent, strict=True)
+        )
+        for (one, size), (other, extent) in itertools.combinations(parts, 2)
     )
-    return parts if apart and long else []
+
+
+def _uneven(parts: Sequence[Box], dim: int) -> bool:
+    """Whether the windows have no block of a dim in common, so that they can share no factors."""
+    common = math.gcd(*(n for starts, shape in parts for n in (starts[dim], shape[dim])))
+    return common < min(shape[dim] for _, shape in parts)
 
 
 def _extents(op: Op, operand: Operand) -> tuple[int, ...] | None:
@@ -92,14 +104,59 @@ def _reading(op: Op, moved: Mapping[tuple[str, tuple[int, ...]], str]) -> Op:
     return replace(op, inputs=tuple(redirected(i) for i in op.inputs))
 
 
-def misfits(graph: Graph, windows: Mapping[str, InputWindow], cuts: Cuts) -> list[str]:
-    """Inputs whose windows, once factored, cannot be indexed in the row-major whole."""
-    found: list[str] = []
-    for part, window in windows.items():
-        whole = graph.tensors[window.base].shape
-        for d, (size, offset) in enumerate(zip(whole, window.offsets, strict=True)):
-            factors = cuts.factors(("tensor", part, d), graph.tensors[part].shape[d])
-            inner = math.prod(factors[1:])
-            if (size % inner or offset % inner) and window.base not in found:
-                found.append(window.base)
-    return found
+def separate_outputs(graph: Graph) -> tuple[Graph, dict[str, HbmWindow]]:
+    """The graph writing a tensor per part of an output, and which part of which each of them is.
+
+    Those are the outputs that nobody reads and that ops write in windows of several sizes.
+    """
+    pieces: dict[str, HbmWindow] = {}
+    tensors: dict[str, Tensor] = dict(graph.tensors)
+    ops = dict(graph.ops)
+    for name in graph.output_names:
+        writers = graph.producers(name)
+        found = [
+            (tuple(d.offset for d in o.outputs[0].index), _extents(o, o.outputs[0]))
+            for o in writers
+        ]
+        parts = [(starts, shape) for starts, shape in found if shape is not None]
+        read = bool(graph.consumers(name)) or any(len(o.outputs) > 1 for o in writers)
+        if read or len(parts) < len(writers) or len({shape for _, shape in parts}) < 2:
+            continue
+        for k, (op, (starts, shape)) in enumerate(zip(writers, parts, strict=True)):
+            part = f"{name}.{k}"
+            pieces[part] = HbmWindow(base=name, offsets=starts)
+            tensors[part] = replace(graph.tensors[name], name=part, shape=shape)
+            index = tuple(replace(d, offset=0) for d in op.outputs[0].index)
+            ops[op.name] = replace(op, outputs=(Operand(tensor=part, index=index),))
+    return replace(graph, tensors=tensors, ops=ops), pieces
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joint:
+    """Factors of dim ``dim`` that are no factors of the whole, which has ``size`` positions there.
+
+    At most one of them can be more than one position in an access.
+    """
+
+    dim: int
+    factors: tuple[str, ...]
+    strides: tuple[int, ...]
+    size: int
+    offset: int
+
+
+def joints(program: Program, tensor: str) -> tuple[Joint, ...]:
+    """The dims of a window whose blocks do not divide the whole, or the place where it starts."""
+    window = program.windows.get(tensor) or program.pieces.get(tensor)
+    if window is None:
+        return ()
+    held, whole = program.tensors[tensor], program.graph.tensors[window.base].shape
+    found: list[Joint] = []
+    for d, (size, offset) in enumerate(zip(whole, window.offsets, strict=True)):
+        factors = held.dims[d]
+        strides = tuple(math.prod(f.size for f in factors[k + 1 :]) for k in range(len(factors)))
+        inner = strides[0] if factors else size
+        if size % inner or offset % inner or (size > 1 and not factors):
+            names = tuple(f.name for f in factors)
+            found.append(Joint(dim=d, factors=names, strides=strides, size=size, offset=offset))
+    return tuple(found)

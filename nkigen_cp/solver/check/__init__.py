@@ -21,6 +21,7 @@ from nkigen_cp.solver.check import (
     order,
     places,
     references,
+    windows,
 )
 from nkigen_cp.solver.check.facts import Rule, gather
 from nkigen_cp.solver.plan import PlanData
@@ -59,6 +60,7 @@ RULES: dict[str, Rule] = {
     "matmul operands": contractions.operands,
     "streams": contractions.streams,
     "moves": moves.moves,
+    "windows": windows.reached,
     "form sizes": memory.sizes,
     "tile sizes": memory.tiles,
     "capacity": memory.capacity,

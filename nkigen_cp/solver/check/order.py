@@ -35,7 +35,7 @@ def complete(facts: Facts) -> Iterator[str]:
 
 
 def _whole(facts: Facts, form: Form, steps: list[Step]) -> Iterator[str]:
-    computing = [s for s in steps if isinstance(s.spec, (Elementwise, Contract))]
+    computing = [s for s in steps if ops_of(s)]
     if not computing:
         if len(steps) > 1:
             yield f"form {form.name!r} is written by {len(steps)} moves"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ortools.sat.python import cp_model
 
-from nkigen_cp.solver.choices import Choice, at_once
+from nkigen_cp.solver.choices import Choice, at_once, in_time
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.solver.variables import Variables
@@ -124,9 +124,12 @@ def _loads(model: cp_model.CpModel, variables: Variables, choice: Choice) -> Non
     """An intermediate can be loaded only after it was put into HBM."""
     name = choice.tensor.name
     home = _in_hbm(variables, choice)
+    written = home[len(choice.spills) :]
     for move, literal in zip(choice.moves, variables.moved[name], strict=True):
         if move.source is None:
-            model.add(literal <= sum(home))
+            timely = [x for x in choice.spills if in_time(choice, x, move.target)]
+            stored = [variables.spilled[name, x] for x in timely]
+            model.add(literal <= sum([*stored, *written]))
     for (tensor, _, _), literal in variables.visiting.items():
         if tensor == name:
             model.add(literal <= sum(home))

@@ -24,7 +24,7 @@ def fits(instance: Instance, decisions: Decisions) -> bool:
                 if choice.alive[x][0] <= k <= choice.alive[x][1]
             )
             load += sum(
-                choice.sizes[x] for x in decisions.passed.get(name, ()) if k in choice.fetched[x]
+                choice.sizes[x] for x in decisions.passed.get(name, ()) if passing(choice, x, k)
             )
             load += sum(
                 choice.sizes[x]
@@ -59,6 +59,12 @@ def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> No
             model.add(sum(size * literal for size, literal in terms) <= capacity)
 
 
+def passing(choice: Choice, layout: Layout, position: int) -> bool:
+    """Whether a form is there that only lasts until it is complete and moved on."""
+    written = choice.alive[layout][0] <= position <= choice.settled.get(layout, -1)
+    return written or position in choice.fetched[layout]
+
+
 def making_bytes(choice: Choice, layout: Layout, position: int) -> int:
     """SBUF that a move into the layout needs besides its source and result."""
     if position not in choice.fetched[layout]:
@@ -76,7 +82,7 @@ def _alive(
             size = choice.sizes[x] + making_bytes(choice, x, k)
             terms.append((size, variables.kept[name, x]))
         passed = variables.passed.get((name, x))
-        if passed is not None and k in choice.fetched[x]:
+        if passed is not None and passing(choice, x, k):
             terms.append((choice.sizes[x], passed))
         visit = variables.visiting.get((name, x, op))
         if visit is not None:

@@ -102,7 +102,8 @@ def _free_order(tensor: FactorTensor, layout: Layout) -> tuple[Factor, ...]:
     longest factor goes innermost for the engines.
     """
     if layout.free:
-        return tuple(tensor.factor(n) for n in layout.free)
+        held = (n for n in layout.free if n not in layout.fixed_names)
+        return tuple(tensor.factor(n) for n in held)
     apart = (*layout.partition, *layout.fixed_names)
     free = [f for f in tensor.factors if f.name not in apart]
     if free and layout.partition and tensor.factors[-1].name in layout.partition:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from nkigen_cp.ir.factor.cuts import Cut
 from nkigen_cp.ir.factor.program import Access, Loop, Program
+from nkigen_cp.ir.rewrite.axis_windows import AxisSplit
 from nkigen_cp.solver.plan.layout import CHUNK, Layout, Run
 
 Value = str | int | float | bool
@@ -244,7 +245,8 @@ class Options:
 class PlanData:
     """The serialised part of a plan. ``gap`` is (objective - bound) / objective.
 
-    ``cuts`` split dims for the ``loops``; an outer loop is listed before its inner ones.
+    ``cuts`` split dims for the ``loops``; an outer loop is listed before its inner ones. Ops of the
+    axes in ``splits`` were repeated for two windows before that.
     """
 
     version: int
@@ -261,6 +263,7 @@ class PlanData:
     residency: Mapping[str, str]
     forms: tuple[Form, ...]
     steps: tuple[Step, ...]
+    splits: tuple[AxisSplit, ...] = ()
     cuts: tuple[Cut, ...] = ()
     loops: tuple[Loop, ...] = ()
 

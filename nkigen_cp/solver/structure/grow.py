@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from nkigen_cp.ir.tensor.graph import Graph
+from nkigen_cp.solver.structure.coarse import USED_SHARE
 from nkigen_cp.solver.structure.loops import DEEPEST, dim_of, grown_at, single_buffers
 from nkigen_cp.solver.structure.segments import segmented
 from nkigen_cp.solver.structure.tried import Proposal, Search, proposal
@@ -25,6 +26,9 @@ OPS_AT_ONCE = 400
 
 ALIKE = 3
 """One in so many of those may be the same loops in other blocks."""
+
+SMALLEST_SHARE = 16
+"""Structures are looked for down to one in so many parts of SBUF."""
 
 MOST_LOOPS = 12
 """Steps after which a structure that still does not fit is given up."""
@@ -81,6 +85,18 @@ def proposals(graph: Graph, target: Target) -> list[Proposal]:
         if p not in best and len(best) < MOST_PROPOSALS:
             best.append(p)
     return [q for p in best for q in _variants(job, _in_pieces(job, p))]
+
+
+def smaller(target: Target) -> Iterator[Target]:
+    """Targets with ever less SBUF.
+
+    Where a structure seems to fit and has no plan, one that fits less may have one. The sizes are
+    the same for all targets, so that more SBUF finds what less has found.
+    """
+    most = target.sbuf_partition_bytes * USED_SHARE
+    for k in range(int(2 * math.log2(most)), 0, -1):
+        if 2 ** (k / 2) * SMALLEST_SHARE >= most:
+            yield replace(target, sbuf_partition_bytes=int(2 ** (k / 2)))
 
 
 def _polished(job: Search, p: Proposal) -> Proposal:

@@ -36,7 +36,7 @@ def grown_at(
             if factor.name in looped or _axis_of(job, tensor, k) in done:
                 continue  # a smaller block of a loop that is there does the same
             seeds = [(t, t.factors[k].name) for t in (tensor, *_alike(p.program, tensor, k))]
-            for inner in _blocks(factor.size, blocks):
+            for inner in blocks_of(factor.size, blocks):
                 cuts = [c for t, f in seeds for c in _cuts(job, t, f, inner)]
                 yield from _with_loop(job, p.structure, cuts, seeds, inner)
 
@@ -84,7 +84,7 @@ def _looped(program: Program, tensor: str) -> tuple[str, ...]:
     )
 
 
-def _blocks(size: int, wanted: Sequence[int]) -> list[int]:
+def blocks_of(size: int, wanted: Sequence[int]) -> list[int]:
     """Positions per iteration to try for an axis, none if it has no useful divisor."""
     if size <= WHOLE_UP_TO:
         return [1]
@@ -187,7 +187,10 @@ def _outside(
     if not seeds:
         return
     axis = follow(bare, seeds, list(bare.ops))
-    along = {o: d for o, d in axis.digits.items() if _outermost(bare.ops[o], d)}
+    counted = {(o, d) for k in structure.loops for o, d in k.digits.items()}
+    along = {
+        o: d for o, d in axis.digits.items() if _outermost(bare.ops[o], d) and (o, d) not in counted
+    }
     groups = instances(bare, replace(axis, digits=along), list(bare.ops))
     inside = {o for k in structure.loops for o in k.digits}
     loops = [

@@ -10,7 +10,7 @@ from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.ir.factor.program import FactorTensor, Program
 from nkigen_cp.ir.tensor.table import OPS, Family
 from nkigen_cp.solver.homes import Homes, Path, Spans, copies_of
-from nkigen_cp.solver.reuse import WORTH_BYTES
+from nkigen_cp.solver.reuse import is_worth_it
 from nkigen_cp.targets.target import Target
 
 
@@ -166,7 +166,7 @@ def _reusing(t: TensorUses, writers: list[str], readers: list[str]) -> Stay:
         last = max(t.positions[r.name] for r in t.program.consumers(access.tensor))
         one, other = (t.program.tensors[n] for n in (t.name, access.tensor))
         alike = [f.size for f in one.factors] == [f.size for f in other.factors]
-        equal = one.dtype.name == other.dtype.name and stay.size_bytes >= WORTH_BYTES
+        equal = one.dtype.name == other.dtype.name and is_worth_it(stay.size_bytes, t.target)
         if alike and equal and last == t.positions[op.name]:
             return replace(stay, first=stay.first + 1)
     return stay

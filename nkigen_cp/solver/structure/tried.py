@@ -70,7 +70,7 @@ class Search:
     def cut(self, tensor: str, dim: int, inner: int) -> Cut:
         """The cut, named after the first tensor with the same axis: equal cuts are then one."""
         if not self.dims:
-            self.dims.update(axes_of(self.graph))
+            self.dims.update(axes_of(self.graph, self.factored[()].tensors))
         name, at = self.dims.get((tensor, dim), (tensor, dim))
         return Cut(tensor=name, dim=at, inner=inner)
 

@@ -132,6 +132,22 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                                    accumulate=(i_r3 > 0))
             nisa.tensor_copy(dst=q_by_d1[0:128, 4 * i_d2_blk + 2 * i_d2:4 * i_d2_blk + 2 * i_d2 + 2, 0:2, 0:128],
                              src=q_ps, engine=nisa.engine.scalar)
+    # partition: d0; free: chunk, d1.0, d1.1
+    qkv_weight_1_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="qkv_weight_1_by_d0")
+    for i_chunk in range(2):
+        # load qkv_weight.1
+        nisa.dma_copy(dst=qkv_weight_1_by_d0[0:128, 4 * i_chunk:4 * i_chunk + 4, 0:8, 0:128],
+                      src=qkv_weight_v_2[4 * i_chunk:4 * i_chunk + 4, 0:128, 16:24, 0:128].permute((1, 0, 2, 3)))
+    # partition: d0; free: d1
+    merged_mask_by_d0 = nl.ndarray((128, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                   name="merged_mask_by_d0")
+
+    # make merged.mask
+    nisa.memset(dst=merged_mask_by_d0, value=0.0, engine=nisa.engine.gpsimd)
+    nisa.affine_select(dst=merged_mask_by_d0, pattern=[[1, 128]], channel_multiplier=-1,
+                       on_true_tile=merged_mask_by_d0, on_false_value=-9984.0, cmp_op=nl.less,
+                       offset=-1)
     # partition: d1; free: d2.0, d2.1
     q_mean_1_sum_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
                                     name="q_mean_1_sum_by_d1")
@@ -144,13 +160,12 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                             data=q_by_d1[0:128, i_d2_2, i_d2_3, 0:128], reduce_op=nl.add,
                             reduce_res=q_mean_1_sum_by_d1[0:128, i_d2_2, i_d2_3:i_d2_3 + 1],
                             reduce_cmd=nisa.reduce_cmd.reset_reduce)
-    # partition: d0; free: chunk, d1.0, d1.1
-    qkv_weight_1_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                    name="qkv_weight_1_by_d0")
-    for i_chunk in range(2):
-        # load qkv_weight.1
-        nisa.dma_copy(dst=qkv_weight_1_by_d0[0:128, 4 * i_chunk:4 * i_chunk + 4, 0:8, 0:128],
-                      src=qkv_weight_v_2[4 * i_chunk:4 * i_chunk + 4, 0:128, 16:24, 0:128].permute((1, 0, 2, 3)))
+    # one partition; free: d0
+    k_norm_weight_row = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                   name="k_norm_weight_row")
+
+    # load k_norm_weight
+    nisa.dma_copy(dst=k_norm_weight_row, src=k_norm_weight)
     # partition: d1; free: d2.0, d2.1
     q_divide_1_reciprocal_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
                                              name="q_divide_1_reciprocal_by_d1")
@@ -176,23 +191,6 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                                       data=q_by_d1[0:128, i_d2_5, i_d2_6, 0:128], op0=nl.multiply,
                                       operand0=q_divide_1_reciprocal_by_d1[0:128, i_d2_5, i_d2_6:i_d2_6 + 1],
                                       op1=nl.multiply, operand1=q_norm_weight_all)
-    # one partition; free: d0
-    k_norm_weight_row = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                   name="k_norm_weight_row")
-
-    # load k_norm_weight
-    nisa.dma_copy(dst=k_norm_weight_row, src=k_norm_weight)
-    # partition: d1; free: d2
-    k_mean_1_sum_by_d1 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="k_mean_1_sum_by_d1")
-    # partition: d1; free: d2, d3
-    k_square_1_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                  name="k_square_1_by_d1")
-    for i_d2_7 in range(8):
-        nisa.activation(dst=k_square_1_by_d1[0:128, i_d2_7, 0:128], op=nl.square,
-                        data=k_by_d1[0:128, i_d2_7, 0:128], reduce_op=nl.add,
-                        reduce_res=k_mean_1_sum_by_d1[0:128, i_d2_7:i_d2_7 + 1],
-                        reduce_cmd=nisa.reduce_cmd.reset_reduce)
     # replicated on all partitions; free: d0
     k_norm_weight_all = nl.ndarray((128, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                    name="k_norm_weight_all")
@@ -213,6 +211,17 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
 
     # load cos
     nisa.dma_copy(dst=cos_by_d0, src=cos)
+    # partition: d1; free: d2
+    k_mean_1_sum_by_d1 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
+                                    name="k_mean_1_sum_by_d1")
+    # partition: d1; free: d2, d3
+    k_square_1_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                  name="k_square_1_by_d1")
+    for i_d2_7 in range(8):
+        nisa.activation(dst=k_square_1_by_d1[0:128, i_d2_7, 0:128], op=nl.square,
+                        data=k_by_d1[0:128, i_d2_7, 0:128], reduce_op=nl.add,
+                        reduce_res=k_mean_1_sum_by_d1[0:128, i_d2_7:i_d2_7 + 1],
+                        reduce_cmd=nisa.reduce_cmd.reset_reduce)
     # partition: d0; free: d1
     sin_by_d0 = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf, name="sin_by_d0")
 
@@ -245,12 +254,31 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                        data2=q_2_by_d1[0:128, 0:8, 0:2, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
     # partition: d1; free: d2.0, d2.1, d3
+    rope__rotate_multiply_3_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32, buffer=nl.sbuf,
+                                               name="rope__rotate_multiply_3_by_d1")
+    nisa.tensor_tensor(dst=rope__rotate_multiply_3_by_d1,
+                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
+                       data2=q_2_by_d1[0:128, 0:8, 0:2, 0:64], op=nl.multiply,
+                       engine=nisa.engine.gpsimd)
+    # partition: d1; free: d2.0, d2.1, d3
     rope__rotate_multiply_4_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32, buffer=nl.sbuf,
                                                name="rope__rotate_multiply_4_by_d1")
     nisa.tensor_tensor(dst=rope__rotate_multiply_4_by_d1,
                        data1=cos_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
                        data2=q_2_by_d1[0:128, 0:8, 0:2, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
+    # partition: d1; free: d2.0, d2.1, d3
+    q_3_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="q_3_by_d1")
+    nisa.tensor_tensor(dst=q_3_by_d1[0:128, 0:8, 0:2, 0:64], data1=rope__rotate_multiply_1_by_d1,
+                       data2=rope__rotate_multiply_2_by_d1, op=nl.subtract,
+                       engine=nisa.engine.vector)
+    # partition: d0; free: chunk, d1.0, d1.1
+    qkv_weight_2_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="qkv_weight_2_by_d0")
+    for i_chunk_2 in range(2):
+        # load qkv_weight.2
+        nisa.dma_copy(dst=qkv_weight_2_by_d0[0:128, 4 * i_chunk_2:4 * i_chunk_2 + 4, 0:8, 0:128],
+                      src=qkv_weight_v_2[4 * i_chunk_2:4 * i_chunk_2 + 4, 0:128, 24:32, 0:128].permute((1, 0, 2, 3)))
     # partition: d1; free: d2, d3
     rope__rotate_multiply_5_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32, buffer=nl.sbuf,
                                                name="rope__rotate_multiply_5_by_d1")
@@ -265,70 +293,56 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                        data2=k_2_by_d1[0:128, 0:8, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
     # partition: d1; free: d2, d3
-    rope__rotate_multiply_7_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32, buffer=nl.sbuf,
-                                               name="rope__rotate_multiply_7_by_d1")
-    nisa.tensor_tensor(dst=rope__rotate_multiply_7_by_d1,
-                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8),
-                       data2=k_2_by_d1[0:128, 0:8, 0:64], op=nl.multiply, engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2, d3
     rope__rotate_multiply_8_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32, buffer=nl.sbuf,
                                                name="rope__rotate_multiply_8_by_d1")
     nisa.tensor_tensor(dst=rope__rotate_multiply_8_by_d1,
                        data1=cos_by_d0.expand_dim(1).broadcast(1, 8),
                        data2=k_2_by_d1[0:128, 0:8, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d3
-    rope__rotate_multiply_3_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32, buffer=nl.sbuf,
-                                               name="rope__rotate_multiply_3_by_d1")
-    nisa.tensor_tensor(dst=rope__rotate_multiply_3_by_d1,
-                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
-                       data2=q_2_by_d1[0:128, 0:8, 0:2, 0:64], op=nl.multiply,
-                       engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d3
-    q_3_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="q_3_by_d1")
-    nisa.tensor_tensor(dst=q_3_by_d1[0:128, 0:8, 0:2, 0:64], data1=rope__rotate_multiply_1_by_d1,
-                       data2=rope__rotate_multiply_2_by_d1, op=nl.subtract,
-                       engine=nisa.engine.vector)
     # partition: d1; free: d2, d3
     k_3_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="k_3_by_d1")
     nisa.tensor_tensor(dst=k_3_by_d1[0:128, 0:8, 0:64], data1=rope__rotate_multiply_5_by_d1,
                        data2=rope__rotate_multiply_6_by_d1, op=nl.subtract,
                        engine=nisa.engine.vector)
-    nisa.tensor_tensor(dst=k_3_by_d1[0:128, 0:8, 64:128], data1=rope__rotate_multiply_8_by_d1,
-                       data2=rope__rotate_multiply_7_by_d1, op=nl.add, engine=nisa.engine.gpsimd)
     nisa.tensor_tensor(dst=q_3_by_d1[0:128, 0:8, 0:2, 64:128], data1=rope__rotate_multiply_4_by_d1,
                        data2=rope__rotate_multiply_3_by_d1, op=nl.add, engine=nisa.engine.gpsimd)
-    # partition: d3; free: d2, d1
-    k_3_by_d3 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="k_3_by_d3")
-    # blocks of k_3, transposed
-    k_3_T = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.psum, name="k_3_T")
-    for i_blk_2 in range(8):
-        # transpose k_3
-        nisa.nc_transpose(dst=k_3_T[0:128, i_blk_2, 0:128], data=k_3_by_d1[0:128, i_blk_2, 0:128],
-                          engine=nisa.engine.tensor)
-    nisa.tensor_copy(dst=k_3_by_d3, src=k_3_T, engine=nisa.engine.vector)
+    # partition: d1; free: d2, d3
+    rope__rotate_multiply_7_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32, buffer=nl.sbuf,
+                                               name="rope__rotate_multiply_7_by_d1")
+    nisa.tensor_tensor(dst=rope__rotate_multiply_7_by_d1,
+                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8),
+                       data2=k_2_by_d1[0:128, 0:8, 0:64], op=nl.multiply, engine=nisa.engine.gpsimd)
+    # partition: d0.2; free: d0.0, d0.1, d1
+    o_weight_by_d0_2 = nl.ndarray((128, 8, 2, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                  name="o_weight_by_d0_2")
+    for i_d0_0 in range(4):
+        # load o_weight
+        nisa.dma_copy(dst=o_weight_by_d0_2[0:128, 2 * i_d0_0:2 * i_d0_0 + 2, 0:2, 0:1024],
+                      src=o_weight_v[2 * i_d0_0:2 * i_d0_0 + 2, 0:2, 0:128, 0:1024].permute((2, 0, 1, 3)))
+    nisa.tensor_tensor(dst=k_3_by_d1[0:128, 0:8, 64:128], data1=rope__rotate_multiply_8_by_d1,
+                       data2=rope__rotate_multiply_7_by_d1, op=nl.add, engine=nisa.engine.gpsimd)
     # partition: d3; free: d2.0, d2.1, d1
     q_3_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="q_3_by_d3")
     for i_d2_0 in range(8):
         # blocks of q_3, transposed
         q_3_T = nl.ndarray((128, 2, 128), dtype=nl.bfloat16, buffer=nl.psum,
                            name=f"q_3_T_i_d2_0{i_d2_0}")
-        for i_blk_3 in range(2):
+        for i_blk_2 in range(2):
             # transpose q_3
-            nisa.nc_transpose(dst=q_3_T[0:128, i_blk_3, 0:128],
-                              data=q_3_by_d1[0:128, i_d2_0, i_blk_3, 0:128],
+            nisa.nc_transpose(dst=q_3_T[0:128, i_blk_2, 0:128],
+                              data=q_3_by_d1[0:128, i_d2_0, i_blk_2, 0:128],
                               engine=nisa.engine.tensor)
         nisa.tensor_copy(dst=q_3_by_d3[0:128, i_d2_0, 0:2, 0:128], src=q_3_T,
                          engine=nisa.engine.vector)
-    # partition: d0; free: d1
-    merged_mask_by_d0 = nl.ndarray((128, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                   name="merged_mask_by_d0")
-
-    # make merged.mask
-    nisa.memset(dst=merged_mask_by_d0, value=0.0, engine=nisa.engine.gpsimd)
-    nisa.affine_select(dst=merged_mask_by_d0, pattern=[[1, 128]], channel_multiplier=-1,
-                       on_true_tile=merged_mask_by_d0, on_false_value=-9984.0, cmp_op=nl.less,
-                       offset=-1)
+    # partition: d3; free: d2, d1
+    k_3_by_d3 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="k_3_by_d3")
+    # blocks of k_3, transposed
+    k_3_T = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.psum, name="k_3_T")
+    for i_blk_3 in range(8):
+        # transpose k_3
+        nisa.nc_transpose(dst=k_3_T[0:128, i_blk_3, 0:128], data=k_3_by_d1[0:128, i_blk_3, 0:128],
+                          engine=nisa.engine.tensor)
+    nisa.tensor_copy(dst=k_3_by_d3, src=k_3_T, engine=nisa.engine.vector)
     # partition: d2; free: d1.0, d1.1, d3
     merged_scores_2_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                        name="merged_scores_2_by_d2")
@@ -350,13 +364,6 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                                             name="merged_softmax_max_1_by_d2")
     nisa.tensor_reduce(dst=merged_softmax_max_1_by_d2.permute((0, 2, 1)), op=nl.maximum,
                        data=merged_scores_2_by_d2, axis=3)
-    # partition: d0; free: chunk, d1.0, d1.1
-    qkv_weight_2_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                    name="qkv_weight_2_by_d0")
-    for i_chunk_2 in range(2):
-        # load qkv_weight.2
-        nisa.dma_copy(dst=qkv_weight_2_by_d0[0:128, 4 * i_chunk_2:4 * i_chunk_2 + 4, 0:8, 0:128],
-                      src=qkv_weight_v_2[4 * i_chunk_2:4 * i_chunk_2 + 4, 0:128, 24:32, 0:128].permute((1, 0, 2, 3)))
     # partition: d1; free: d2.0, d2.1
     v_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="v_by_d1")
     for i_d2_9 in range(2):
@@ -369,13 +376,6 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                            accumulate=(i_r3_3 > 0))
         nisa.tensor_copy(dst=v_by_d1[0:128, 4 * i_d2_9:4 * i_d2_9 + 4, 0:128], src=v_ps,
                          engine=nisa.engine.scalar)
-    # partition: d0.2; free: d0.0, d0.1, d1
-    o_weight_by_d0_2 = nl.ndarray((128, 8, 2, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                  name="o_weight_by_d0_2")
-    for i_d0_0 in range(4):
-        # load o_weight
-        nisa.dma_copy(dst=o_weight_by_d0_2[0:128, 2 * i_d0_0:2 * i_d0_0 + 2, 0:2, 0:1024],
-                      src=o_weight_v[2 * i_d0_0:2 * i_d0_0 + 2, 0:2, 0:128, 0:1024].permute((2, 0, 1, 3)))
     # partition: d2; free: d1.1, d1.0
     merged_softmax_max_1_negated_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32, buffer=nl.sbuf,
                                                     name="merged_softmax_max_1_negated_by_d2")

@@ -39,10 +39,6 @@ def layernorm(x, weight, bias):
     mean_1_by_d1 = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf, name="mean_1_by_d1")
     nisa.tensor_scalar(dst=mean_1_by_d1, data=mean_1_sum_by_d1, op0=nl.multiply,
                        operand0=0.0009765625, engine=nisa.engine.scalar)
-    # partition: d1; free: d2
-    centred_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="centred_by_d1")
-    nisa.tensor_scalar(dst=centred_by_d1, data=x_by_d1, op0=nl.subtract, operand0=mean_1_by_d1,
-                       engine=nisa.engine.vector)
     # replicated on all partitions; free: d0
     weight_all = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="weight_all")
     weight_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf, name="weight_ones")  # ones
@@ -57,6 +53,10 @@ def layernorm(x, weight, bias):
                        moving=weight_row[0:1, 512 * i_d0:512 * i_d0 + 512], accumulate=False)
         nisa.tensor_copy(dst=weight_all[0:128, 512 * i_d0:512 * i_d0 + 512], src=weight_ps,
                          engine=nisa.engine.scalar)
+    # partition: d1; free: d2
+    centred_by_d1 = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.sbuf, name="centred_by_d1")
+    nisa.tensor_scalar(dst=centred_by_d1, data=x_by_d1, op0=nl.subtract, operand0=mean_1_by_d1,
+                       engine=nisa.engine.vector)
     # one partition; free: d0
     bias_row = nl.ndarray((1, 1024), dtype=nl.float32, buffer=nl.sbuf, name="bias_row")
 

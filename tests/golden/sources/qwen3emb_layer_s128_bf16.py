@@ -50,11 +50,11 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     # load hidden
     nisa.dma_copy(dst=hidden_by_d1, src=hidden_v)
     # one partition; free: d0
-    k_norm_weight_row = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                   name="k_norm_weight_row")
+    post_attention_layernorm_weight_row = nl.ndarray((1, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                                     name="post_attention_layernorm_weight_row")
 
-    # load k_norm_weight
-    nisa.dma_copy(dst=k_norm_weight_row, src=k_norm_weight)
+    # load post_attention_layernorm_weight
+    nisa.dma_copy(dst=post_attention_layernorm_weight_row, src=post_attention_layernorm_weight)
     # one partition; free: d0
     q_norm_weight_row = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                    name="q_norm_weight_row")
@@ -93,6 +93,26 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                                         name="residual_qkv_divide_1_reciprocal_by_d1")
     nisa.activation(dst=residual_qkv_divide_1_reciprocal_by_d1, op=nl.rsqrt,
                     data=residual_qkv_mean_1_sum_by_d1, bias=1e-06, scale=0.0009765625)
+    # replicated on all partitions; free: d0
+    post_attention_layernorm_weight_all = nl.ndarray((128, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                                     name="post_attention_layernorm_weight_all")
+    # ones
+    post_attention_layernorm_weight_ones = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                                      name="post_attention_layernorm_weight_ones")
+
+    # replicate post_attention_layernorm_weight
+    nisa.memset(dst=post_attention_layernorm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
+    for i_d0_2 in range(2):
+        # replicated over the partitions
+        post_attention_layernorm_weight_ps = nl.ndarray((128, 512), dtype=nl.float32,
+                                                        buffer=nl.psum,
+                                                        name=f"post_attention_layernorm_weight_ps_i_d0_2{i_d0_2}")
+        nisa.nc_matmul(dst=post_attention_layernorm_weight_ps,
+                       stationary=post_attention_layernorm_weight_ones,
+                       moving=post_attention_layernorm_weight_row[0:1, 512 * i_d0_2:512 * i_d0_2 + 512],
+                       accumulate=False)
+        nisa.tensor_copy(dst=post_attention_layernorm_weight_all[0:128, 512 * i_d0_2:512 * i_d0_2 + 512],
+                         src=post_attention_layernorm_weight_ps, engine=nisa.engine.scalar)
     # replicated on all partitions; free: d0
     q_norm_weight_all = nl.ndarray((128, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                    name="q_norm_weight_all")
@@ -150,6 +170,22 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                    accumulate=(i_r3 > 0))
             nisa.tensor_copy(dst=residual_q_by_d1[0:128, 4 * i_d2_blk + 2 * i_d2:4 * i_d2_blk + 2 * i_d2 + 2, 0:2, 0:128],
                              src=residual_q_ps, engine=nisa.engine.scalar)
+    # partition: d0; free: chunk, d1.0, d1.1
+    qkv_weight_1_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="qkv_weight_1_by_d0")
+    for i_chunk in range(2):
+        # load qkv_weight.1
+        nisa.dma_copy(dst=qkv_weight_1_by_d0[0:128, 4 * i_chunk:4 * i_chunk + 4, 0:8, 0:128],
+                      src=qkv_weight_v_2[4 * i_chunk:4 * i_chunk + 4, 0:128, 16:24, 0:128].permute((1, 0, 2, 3)))
+    # partition: d0; free: d1
+    residual_merged_mask_by_d0 = nl.ndarray((128, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                            name="residual_merged_mask_by_d0")
+
+    # make residual.merged.mask
+    nisa.memset(dst=residual_merged_mask_by_d0, value=0.0, engine=nisa.engine.gpsimd)
+    nisa.affine_select(dst=residual_merged_mask_by_d0, pattern=[[1, 128]], channel_multiplier=-1,
+                       on_true_tile=residual_merged_mask_by_d0, on_false_value=-9984.0,
+                       cmp_op=nl.less, offset=-1)
     # partition: d1; free: d2.0, d2.1
     residual_q_mean_1_sum_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
                                              name="residual_q_mean_1_sum_by_d1")
@@ -163,13 +199,12 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                             reduce_op=nl.add,
                             reduce_res=residual_q_mean_1_sum_by_d1[0:128, i_d2_2, i_d2_3:i_d2_3 + 1],
                             reduce_cmd=nisa.reduce_cmd.reset_reduce)
-    # partition: d0; free: chunk, d1.0, d1.1
-    qkv_weight_1_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                    name="qkv_weight_1_by_d0")
-    for i_chunk in range(2):
-        # load qkv_weight.1
-        nisa.dma_copy(dst=qkv_weight_1_by_d0[0:128, 4 * i_chunk:4 * i_chunk + 4, 0:8, 0:128],
-                      src=qkv_weight_v_2[4 * i_chunk:4 * i_chunk + 4, 0:128, 16:24, 0:128].permute((1, 0, 2, 3)))
+    # one partition; free: d0
+    k_norm_weight_row = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                   name="k_norm_weight_row")
+
+    # load k_norm_weight
+    nisa.dma_copy(dst=k_norm_weight_row, src=k_norm_weight)
     # partition: d1; free: d2.0, d2.1
     residual_q_divide_1_reciprocal_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
                                                       name="residual_q_divide_1_reciprocal_by_d1")
@@ -199,17 +234,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                       op0=nl.multiply,
                                       operand0=residual_q_divide_1_reciprocal_by_d1[0:128, i_d2_5, i_d2_6:i_d2_6 + 1],
                                       op1=nl.multiply, operand1=q_norm_weight_all)
-    # partition: d1; free: d2
-    residual_k_mean_1_sum_by_d1 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
-                                             name="residual_k_mean_1_sum_by_d1")
-    # partition: d1; free: d2, d3
-    residual_k_square_1_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                           name="residual_k_square_1_by_d1")
-    for i_d2_7 in range(8):
-        nisa.activation(dst=residual_k_square_1_by_d1[0:128, i_d2_7, 0:128], op=nl.square,
-                        data=residual_k_by_d1[0:128, i_d2_7, 0:128], reduce_op=nl.add,
-                        reduce_res=residual_k_mean_1_sum_by_d1[0:128, i_d2_7:i_d2_7 + 1],
-                        reduce_cmd=nisa.reduce_cmd.reset_reduce)
     # replicated on all partitions; free: d0
     k_norm_weight_all = nl.ndarray((128, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                    name="k_norm_weight_all")
@@ -230,6 +254,17 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
 
     # load cos
     nisa.dma_copy(dst=cos_by_d0, src=cos)
+    # partition: d1; free: d2
+    residual_k_mean_1_sum_by_d1 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
+                                             name="residual_k_mean_1_sum_by_d1")
+    # partition: d1; free: d2, d3
+    residual_k_square_1_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                           name="residual_k_square_1_by_d1")
+    for i_d2_7 in range(8):
+        nisa.activation(dst=residual_k_square_1_by_d1[0:128, i_d2_7, 0:128], op=nl.square,
+                        data=residual_k_by_d1[0:128, i_d2_7, 0:128], reduce_op=nl.add,
+                        reduce_res=residual_k_mean_1_sum_by_d1[0:128, i_d2_7:i_d2_7 + 1],
+                        reduce_cmd=nisa.reduce_cmd.reset_reduce)
     # partition: d0; free: d1
     sin_by_d0 = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf, name="sin_by_d0")
 
@@ -265,6 +300,14 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data2=residual_q_2_by_d1[0:128, 0:8, 0:2, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
     # partition: d1; free: d2.0, d2.1, d3
+    residual_rope__rotate_multiply_3_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32,
+                                                        buffer=nl.sbuf,
+                                                        name="residual_rope__rotate_multiply_3_by_d1")
+    nisa.tensor_tensor(dst=residual_rope__rotate_multiply_3_by_d1,
+                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
+                       data2=residual_q_2_by_d1[0:128, 0:8, 0:2, 0:64], op=nl.multiply,
+                       engine=nisa.engine.gpsimd)
+    # partition: d1; free: d2.0, d2.1, d3
     residual_rope__rotate_multiply_4_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_rope__rotate_multiply_4_by_d1")
@@ -272,6 +315,20 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data1=cos_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
                        data2=residual_q_2_by_d1[0:128, 0:8, 0:2, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
+    # partition: d1; free: d2.0, d2.1, d3
+    residual_q_3_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="residual_q_3_by_d1")
+    nisa.tensor_tensor(dst=residual_q_3_by_d1[0:128, 0:8, 0:2, 0:64],
+                       data1=residual_rope__rotate_multiply_1_by_d1,
+                       data2=residual_rope__rotate_multiply_2_by_d1, op=nl.subtract,
+                       engine=nisa.engine.vector)
+    # partition: d0; free: chunk, d1.0, d1.1
+    qkv_weight_2_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="qkv_weight_2_by_d0")
+    for i_chunk_2 in range(2):
+        # load qkv_weight.2
+        nisa.dma_copy(dst=qkv_weight_2_by_d0[0:128, 4 * i_chunk_2:4 * i_chunk_2 + 4, 0:8, 0:128],
+                      src=qkv_weight_v_2[4 * i_chunk_2:4 * i_chunk_2 + 4, 0:128, 24:32, 0:128].permute((1, 0, 2, 3)))
     # partition: d1; free: d2, d3
     residual_rope__rotate_multiply_5_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
@@ -289,14 +346,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data2=residual_k_2_by_d1[0:128, 0:8, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
     # partition: d1; free: d2, d3
-    residual_rope__rotate_multiply_7_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
-                                                        buffer=nl.sbuf,
-                                                        name="residual_rope__rotate_multiply_7_by_d1")
-    nisa.tensor_tensor(dst=residual_rope__rotate_multiply_7_by_d1,
-                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8),
-                       data2=residual_k_2_by_d1[0:128, 0:8, 0:64], op=nl.multiply,
-                       engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2, d3
     residual_rope__rotate_multiply_8_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_rope__rotate_multiply_8_by_d1")
@@ -304,21 +353,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data1=cos_by_d0.expand_dim(1).broadcast(1, 8),
                        data2=residual_k_2_by_d1[0:128, 0:8, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d3
-    residual_rope__rotate_multiply_3_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32,
-                                                        buffer=nl.sbuf,
-                                                        name="residual_rope__rotate_multiply_3_by_d1")
-    nisa.tensor_tensor(dst=residual_rope__rotate_multiply_3_by_d1,
-                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
-                       data2=residual_q_2_by_d1[0:128, 0:8, 0:2, 0:64], op=nl.multiply,
-                       engine=nisa.engine.gpsimd)
-    # partition: d1; free: d2.0, d2.1, d3
-    residual_q_3_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                    name="residual_q_3_by_d1")
-    nisa.tensor_tensor(dst=residual_q_3_by_d1[0:128, 0:8, 0:2, 0:64],
-                       data1=residual_rope__rotate_multiply_1_by_d1,
-                       data2=residual_rope__rotate_multiply_2_by_d1, op=nl.subtract,
-                       engine=nisa.engine.vector)
     # partition: d1; free: d2, d3
     residual_k_3_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="residual_k_3_by_d1")
@@ -326,25 +360,29 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data1=residual_rope__rotate_multiply_5_by_d1,
                        data2=residual_rope__rotate_multiply_6_by_d1, op=nl.subtract,
                        engine=nisa.engine.vector)
-    nisa.tensor_tensor(dst=residual_k_3_by_d1[0:128, 0:8, 64:128],
-                       data1=residual_rope__rotate_multiply_8_by_d1,
-                       data2=residual_rope__rotate_multiply_7_by_d1, op=nl.add,
-                       engine=nisa.engine.gpsimd)
     nisa.tensor_tensor(dst=residual_q_3_by_d1[0:128, 0:8, 0:2, 64:128],
                        data1=residual_rope__rotate_multiply_4_by_d1,
                        data2=residual_rope__rotate_multiply_3_by_d1, op=nl.add,
                        engine=nisa.engine.gpsimd)
-    # partition: d3; free: d2, d1
-    residual_k_3_by_d3 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                    name="residual_k_3_by_d3")
-    # blocks of residual.k_3, transposed
-    residual_k_3_T = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.psum,
-                                name="residual_k_3_T")
-    for i_blk_2 in range(8):
-        # transpose residual.k_3
-        nisa.nc_transpose(dst=residual_k_3_T[0:128, i_blk_2, 0:128],
-                          data=residual_k_3_by_d1[0:128, i_blk_2, 0:128], engine=nisa.engine.tensor)
-    nisa.tensor_copy(dst=residual_k_3_by_d3, src=residual_k_3_T, engine=nisa.engine.vector)
+    # partition: d1; free: d2, d3
+    residual_rope__rotate_multiply_7_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
+                                                        buffer=nl.sbuf,
+                                                        name="residual_rope__rotate_multiply_7_by_d1")
+    nisa.tensor_tensor(dst=residual_rope__rotate_multiply_7_by_d1,
+                       data1=sin_by_d0.expand_dim(1).broadcast(1, 8),
+                       data2=residual_k_2_by_d1[0:128, 0:8, 0:64], op=nl.multiply,
+                       engine=nisa.engine.gpsimd)
+    # partition: d0.2; free: d0.0, d0.1, d1
+    o_weight_by_d0_2 = nl.ndarray((128, 8, 2, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                  name="o_weight_by_d0_2")
+    for i_d0_0 in range(4):
+        # load o_weight
+        nisa.dma_copy(dst=o_weight_by_d0_2[0:128, 2 * i_d0_0:2 * i_d0_0 + 2, 0:2, 0:1024],
+                      src=o_weight_v[2 * i_d0_0:2 * i_d0_0 + 2, 0:2, 0:128, 0:1024].permute((2, 0, 1, 3)))
+    nisa.tensor_tensor(dst=residual_k_3_by_d1[0:128, 0:8, 64:128],
+                       data1=residual_rope__rotate_multiply_8_by_d1,
+                       data2=residual_rope__rotate_multiply_7_by_d1, op=nl.add,
+                       engine=nisa.engine.gpsimd)
     # partition: d3; free: d2.0, d2.1, d1
     residual_q_3_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="residual_q_3_by_d3")
@@ -352,22 +390,24 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
         # blocks of residual.q_3, transposed
         residual_q_3_T = nl.ndarray((128, 2, 128), dtype=nl.bfloat16, buffer=nl.psum,
                                     name=f"residual_q_3_T_i_d2_0{i_d2_0}")
-        for i_blk_3 in range(2):
+        for i_blk_2 in range(2):
             # transpose residual.q_3
-            nisa.nc_transpose(dst=residual_q_3_T[0:128, i_blk_3, 0:128],
-                              data=residual_q_3_by_d1[0:128, i_d2_0, i_blk_3, 0:128],
+            nisa.nc_transpose(dst=residual_q_3_T[0:128, i_blk_2, 0:128],
+                              data=residual_q_3_by_d1[0:128, i_d2_0, i_blk_2, 0:128],
                               engine=nisa.engine.tensor)
         nisa.tensor_copy(dst=residual_q_3_by_d3[0:128, i_d2_0, 0:2, 0:128], src=residual_q_3_T,
                          engine=nisa.engine.vector)
-    # partition: d0; free: d1
-    residual_merged_mask_by_d0 = nl.ndarray((128, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                            name="residual_merged_mask_by_d0")
-
-    # make residual.merged.mask
-    nisa.memset(dst=residual_merged_mask_by_d0, value=0.0, engine=nisa.engine.gpsimd)
-    nisa.affine_select(dst=residual_merged_mask_by_d0, pattern=[[1, 128]], channel_multiplier=-1,
-                       on_true_tile=residual_merged_mask_by_d0, on_false_value=-9984.0,
-                       cmp_op=nl.less, offset=-1)
+    # partition: d3; free: d2, d1
+    residual_k_3_by_d3 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="residual_k_3_by_d3")
+    # blocks of residual.k_3, transposed
+    residual_k_3_T = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.psum,
+                                name="residual_k_3_T")
+    for i_blk_3 in range(8):
+        # transpose residual.k_3
+        nisa.nc_transpose(dst=residual_k_3_T[0:128, i_blk_3, 0:128],
+                          data=residual_k_3_by_d1[0:128, i_blk_3, 0:128], engine=nisa.engine.tensor)
+    nisa.tensor_copy(dst=residual_k_3_by_d3, src=residual_k_3_T, engine=nisa.engine.vector)
     # partition: d2; free: d1.0, d1.1, d3
     residual_merged_scores_2_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                                 name="residual_merged_scores_2_by_d2")
@@ -391,13 +431,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                                      name="residual_merged_softmax_max_1_by_d2")
     nisa.tensor_reduce(dst=residual_merged_softmax_max_1_by_d2.permute((0, 2, 1)), op=nl.maximum,
                        data=residual_merged_scores_2_by_d2, axis=3)
-    # partition: d0; free: chunk, d1.0, d1.1
-    qkv_weight_2_by_d0 = nl.ndarray((128, 8, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                    name="qkv_weight_2_by_d0")
-    for i_chunk_2 in range(2):
-        # load qkv_weight.2
-        nisa.dma_copy(dst=qkv_weight_2_by_d0[0:128, 4 * i_chunk_2:4 * i_chunk_2 + 4, 0:8, 0:128],
-                      src=qkv_weight_v_2[4 * i_chunk_2:4 * i_chunk_2 + 4, 0:128, 24:32, 0:128].permute((1, 0, 2, 3)))
     # partition: d1; free: d2.0, d2.1
     residual_v_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
                                   name="residual_v_by_d1")
@@ -412,13 +445,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                            accumulate=(i_r3_3 > 0))
         nisa.tensor_copy(dst=residual_v_by_d1[0:128, 4 * i_d2_9:4 * i_d2_9 + 4, 0:128],
                          src=residual_v_ps, engine=nisa.engine.scalar)
-    # partition: d0.2; free: d0.0, d0.1, d1
-    o_weight_by_d0_2 = nl.ndarray((128, 8, 2, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                  name="o_weight_by_d0_2")
-    for i_d0_0 in range(4):
-        # load o_weight
-        nisa.dma_copy(dst=o_weight_by_d0_2[0:128, 2 * i_d0_0:2 * i_d0_0 + 2, 0:2, 0:1024],
-                      src=o_weight_v[2 * i_d0_0:2 * i_d0_0 + 2, 0:2, 0:128, 0:1024].permute((2, 0, 1, 3)))
     # partition: d2; free: d1.1, d1.0
     residual_merged_softmax_max_1_negated_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32,
                                                              buffer=nl.sbuf,
@@ -489,6 +515,12 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                            accumulate=False)
         nisa.tensor_copy(dst=residual_merged_x_by_d3[0:128, 2 * i_d1_6:2 * i_d1_6 + 2, 0:2, 0:128],
                          src=residual_merged_x_ps, engine=nisa.engine.scalar)
+    # one partition; free: d0
+    gate_up_bias_0_row = nl.ndarray((1, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="gate_up_bias_0_row")
+
+    # load gate_up_bias.0
+    nisa.dma_copy(dst=gate_up_bias_0_row, src=gate_up_bias[0:3072])
     # partition: d1; free: d2
     residual_by_d1 = nl.ndarray((128, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
                                 name="residual_by_d1")
@@ -506,38 +538,11 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                            data1=hidden_by_d1[0:128, 512 * i_d2_10:512 * i_d2_10 + 512],
                            data2=residual_contract_1_ps, op=nl.add, engine=nisa.engine.vector)
     # one partition; free: d0
-    post_attention_layernorm_weight_row = nl.ndarray((1, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                                     name="post_attention_layernorm_weight_row")
+    gate_up_bias_1_row = nl.ndarray((1, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                    name="gate_up_bias_1_row")
 
-    # load post_attention_layernorm_weight
-    nisa.dma_copy(dst=post_attention_layernorm_weight_row, src=post_attention_layernorm_weight)
-    # partition: d0; free: chunk, d1
-    down_weight_by_d0 = nl.ndarray((128, 24, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                   name="down_weight_by_d0")
-    for i_chunk_3 in range(6):
-        # load down_weight
-        nisa.dma_copy(dst=down_weight_by_d0[0:128, 4 * i_chunk_3:4 * i_chunk_3 + 4, 0:1024],
-                      src=down_weight_v[4 * i_chunk_3:4 * i_chunk_3 + 4, 0:128, 0:1024].permute((1, 0, 2)))
-    # replicated on all partitions; free: d0
-    post_attention_layernorm_weight_all = nl.ndarray((128, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                                     name="post_attention_layernorm_weight_all")
-    # ones
-    post_attention_layernorm_weight_ones = nl.ndarray((1, 128), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                                      name="post_attention_layernorm_weight_ones")
-
-    # replicate post_attention_layernorm_weight
-    nisa.memset(dst=post_attention_layernorm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
-    for i_d0_2 in range(2):
-        # replicated over the partitions
-        post_attention_layernorm_weight_ps = nl.ndarray((128, 512), dtype=nl.float32,
-                                                        buffer=nl.psum,
-                                                        name=f"post_attention_layernorm_weight_ps_i_d0_2{i_d0_2}")
-        nisa.nc_matmul(dst=post_attention_layernorm_weight_ps,
-                       stationary=post_attention_layernorm_weight_ones,
-                       moving=post_attention_layernorm_weight_row[0:1, 512 * i_d0_2:512 * i_d0_2 + 512],
-                       accumulate=False)
-        nisa.tensor_copy(dst=post_attention_layernorm_weight_all[0:128, 512 * i_d0_2:512 * i_d0_2 + 512],
-                         src=post_attention_layernorm_weight_ps, engine=nisa.engine.scalar)
+    # load gate_up_bias.1
+    nisa.dma_copy(dst=gate_up_bias_1_row, src=gate_up_bias[3072:6144])
     # partition: d1; free: -
     normed_mean_1_sum_by_d1 = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf,
                                          name="normed_mean_1_sum_by_d1")
@@ -556,22 +561,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     nisa.scalar_tensor_tensor(dst=normed_by_d1, data=residual_by_d1, op0=nl.multiply,
                               operand0=normed_divide_1_reciprocal_by_d1, op1=nl.multiply,
                               operand1=post_attention_layernorm_weight_all)
-    # one partition; free: d0
-    gate_up_bias_0_row = nl.ndarray((1, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                    name="gate_up_bias_0_row")
-
-    # load gate_up_bias.0
-    nisa.dma_copy(dst=gate_up_bias_0_row, src=gate_up_bias[0:3072])
-    # partition: d2; free: chunk, d1
-    normed_by_d2 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="normed_by_d2")
-    # blocks of normed, transposed
-    normed_T = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.psum, name="normed_T")
-    for i_blk_5 in range(8):
-        # transpose normed
-        nisa.nc_transpose(dst=normed_T[0:128, i_blk_5, 0:128],
-                          data=normed_by_d1[0:128, 128 * i_blk_5:128 * i_blk_5 + 128],
-                          engine=nisa.engine.tensor)
-    nisa.tensor_copy(dst=normed_by_d2, src=normed_T, engine=nisa.engine.vector)
     # replicated on all partitions; free: d0
     gate_up_bias_0_all = nl.ndarray((128, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="gate_up_bias_0_all")
@@ -590,12 +579,23 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        accumulate=False)
         nisa.tensor_copy(dst=gate_up_bias_0_all[0:128, 512 * i_d0_3:512 * i_d0_3 + 512],
                          src=gate_up_bias_0_ps, engine=nisa.engine.scalar)
-    # one partition; free: d0
-    gate_up_bias_1_row = nl.ndarray((1, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
-                                    name="gate_up_bias_1_row")
-
-    # load gate_up_bias.1
-    nisa.dma_copy(dst=gate_up_bias_1_row, src=gate_up_bias[3072:6144])
+    # partition: d0; free: chunk, d1
+    down_weight_by_d0 = nl.ndarray((128, 24, 1024), dtype=nl.bfloat16, buffer=nl.sbuf,
+                                   name="down_weight_by_d0")
+    for i_chunk_3 in range(6):
+        # load down_weight
+        nisa.dma_copy(dst=down_weight_by_d0[0:128, 4 * i_chunk_3:4 * i_chunk_3 + 4, 0:1024],
+                      src=down_weight_v[4 * i_chunk_3:4 * i_chunk_3 + 4, 0:128, 0:1024].permute((1, 0, 2)))
+    # partition: d2; free: chunk, d1
+    normed_by_d2 = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.sbuf, name="normed_by_d2")
+    # blocks of normed, transposed
+    normed_T = nl.ndarray((128, 8, 128), dtype=nl.bfloat16, buffer=nl.psum, name="normed_T")
+    for i_blk_5 in range(8):
+        # transpose normed
+        nisa.nc_transpose(dst=normed_T[0:128, i_blk_5, 0:128],
+                          data=normed_by_d1[0:128, 128 * i_blk_5:128 * i_blk_5 + 128],
+                          engine=nisa.engine.tensor)
+    nisa.tensor_copy(dst=normed_by_d2, src=normed_T, engine=nisa.engine.vector)
     # replicated on all partitions; free: d0
     gate_up_bias_1_all = nl.ndarray((128, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
                                     name="gate_up_bias_1_all")
@@ -696,17 +696,17 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
     forward__silu_multiply_1_by_d1 = nl.ndarray((128, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
                                                 name="forward__silu_multiply_1_by_d1")
     nisa.activation(dst=forward__silu_multiply_1_by_d1, op=nl.silu, data=forward_gate_by_d1)
+    # one partition; free: d0
+    down_bias_row = nl.ndarray((1, 1024), dtype=nl.bfloat16, buffer=nl.sbuf, name="down_bias_row")
+
+    # load down_bias
+    nisa.dma_copy(dst=down_bias_row, src=down_bias)
     # partition: d1; free: d2
     forward_multiply_1_by_d1 = nl.ndarray((128, 3072), dtype=nl.bfloat16, buffer=nl.sbuf,
                                           name="forward_multiply_1_by_d1")
     nisa.tensor_tensor(dst=forward_multiply_1_by_d1, data1=forward_up_by_d1,
                        data2=forward__silu_multiply_1_by_d1, op=nl.multiply,
                        engine=nisa.engine.vector)
-    # one partition; free: d0
-    down_bias_row = nl.ndarray((1, 1024), dtype=nl.bfloat16, buffer=nl.sbuf, name="down_bias_row")
-
-    # load down_bias
-    nisa.dma_copy(dst=down_bias_row, src=down_bias)
     # replicated on all partitions; free: d0
     down_bias_all = nl.ndarray((128, 1024), dtype=nl.bfloat16, buffer=nl.sbuf, name="down_bias_all")
     # ones

@@ -47,6 +47,12 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
 
     # load hidden
     nisa.dma_copy(dst=hidden_by_d1, src=hidden_v)
+    # partition: d0; free: chunk
+    input_layernorm_weight_by_d0 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
+                                              name="input_layernorm_weight_by_d0")
+
+    # load input_layernorm_weight
+    nisa.dma_copy(dst=input_layernorm_weight_by_d0, src=input_layernorm_weight_v.permute((1, 0)))
     # partition: d1; free: -
     residual_qkv_mean_1_sum_by_d1 = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf,
                                                name="residual_qkv_mean_1_sum_by_d1")
@@ -80,12 +86,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                               engine=nisa.engine.tensor)
         nisa.tensor_copy(dst=residual_qkv_divide_1_by_d2[0:128, 4 * i_d2:4 * i_d2 + 4, 0:128],
                          src=residual_qkv_divide_1_T, engine=nisa.engine.scalar)
-    # partition: d0; free: chunk
-    input_layernorm_weight_by_d0 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
-                                              name="input_layernorm_weight_by_d0")
-
-    # load input_layernorm_weight
-    nisa.dma_copy(dst=input_layernorm_weight_by_d0, src=input_layernorm_weight_v.permute((1, 0)))
     # partition: d2; free: chunk, d1
     residual_qkv_multiply_1_by_d2 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                                name="residual_qkv_multiply_1_by_d2")
@@ -117,11 +117,67 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                    accumulate=(i_r3 > 0))
             nisa.tensor_copy(dst=residual_q_by_d1[0:128, 4 * i_d2_blk + 2 * i_d2_2:4 * i_d2_blk + 2 * i_d2_2 + 2, 0:2, 0:128],
                              src=residual_q_ps, engine=nisa.engine.scalar)
-    # partition: d0; free: chunk
-    down_bias_by_d0 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_by_d0")
+    # partition: d0; free: d1
+    residual_merged_mask_by_d0 = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                            name="residual_merged_mask_by_d0")
 
-    # load down_bias
-    nisa.dma_copy(dst=down_bias_by_d0, src=down_bias_v.permute((1, 0)))
+    # make residual.merged.mask
+    nisa.memset(dst=residual_merged_mask_by_d0, value=0.0, engine=nisa.engine.gpsimd)
+    nisa.affine_select(dst=residual_merged_mask_by_d0, pattern=[[1, 128]], channel_multiplier=-1,
+                       on_true_tile=residual_merged_mask_by_d0, on_false_value=-10000.0,
+                       cmp_op=nl.less, offset=-1)
+    # one partition; free: d0
+    q_norm_weight_row = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                   name="q_norm_weight_row")
+
+    # load q_norm_weight
+    nisa.dma_copy(dst=q_norm_weight_row, src=q_norm_weight)
+    # one partition; free: d0
+    k_norm_weight_row = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                   name="k_norm_weight_row")
+
+    # load k_norm_weight
+    nisa.dma_copy(dst=k_norm_weight_row, src=k_norm_weight)
+    # partition: d0; free: d1
+    cos_by_d0 = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf, name="cos_by_d0")
+
+    # load cos
+    nisa.dma_copy(dst=cos_by_d0, src=cos)
+    # partition: d0; free: d1
+    sin_by_d0 = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf, name="sin_by_d0")
+
+    # load sin
+    nisa.dma_copy(dst=sin_by_d0, src=sin)
+    # replicated on all partitions; free: d0
+    q_norm_weight_all = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                   name="q_norm_weight_all")
+    # ones
+    q_norm_weight_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                    name="q_norm_weight_ones")
+
+    # replicate q_norm_weight
+    nisa.memset(dst=q_norm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
+    # replicated over the partitions
+    q_norm_weight_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
+                                  name="q_norm_weight_ps")
+    nisa.nc_matmul(dst=q_norm_weight_ps, stationary=q_norm_weight_ones, moving=q_norm_weight_row,
+                   accumulate=False)
+    nisa.tensor_copy(dst=q_norm_weight_all, src=q_norm_weight_ps, engine=nisa.engine.scalar)
+    # replicated on all partitions; free: d0
+    k_norm_weight_all = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                   name="k_norm_weight_all")
+    # ones
+    k_norm_weight_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                    name="k_norm_weight_ones")
+
+    # replicate k_norm_weight
+    nisa.memset(dst=k_norm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
+    # replicated over the partitions
+    k_norm_weight_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
+                                  name="k_norm_weight_ps")
+    nisa.nc_matmul(dst=k_norm_weight_ps, stationary=k_norm_weight_ones, moving=k_norm_weight_row,
+                   accumulate=False)
+    nisa.tensor_copy(dst=k_norm_weight_all, src=k_norm_weight_ps, engine=nisa.engine.scalar)
     # partition: d1; free: d2.0, d2.1
     residual_q_mean_1_sum_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
                                              name="residual_q_mean_1_sum_by_d1")
@@ -135,12 +191,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                             reduce_op=nl.add,
                             reduce_res=residual_q_mean_1_sum_by_d1[0:128, i_d2_3, i_d2_4:i_d2_4 + 1],
                             reduce_cmd=nisa.reduce_cmd.reset_reduce)
-    # one partition; free: d0
-    q_norm_weight_row = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                   name="q_norm_weight_row")
-
-    # load q_norm_weight
-    nisa.dma_copy(dst=q_norm_weight_row, src=q_norm_weight)
     # partition: d1; free: d2.0, d2.1
     residual_q_divide_1_reciprocal_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
                                                       name="residual_q_divide_1_reciprocal_by_d1")
@@ -167,21 +217,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                            accumulate=(i_r3_2 > 0))
         nisa.tensor_copy(dst=residual_k_by_d1[0:128, 4 * i_d2_blk_2:4 * i_d2_blk_2 + 4, 0:128],
                          src=residual_k_ps, engine=nisa.engine.scalar)
-    # replicated on all partitions; free: d0
-    q_norm_weight_all = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                   name="q_norm_weight_all")
-    # ones
-    q_norm_weight_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="q_norm_weight_ones")
-
-    # replicate q_norm_weight
-    nisa.memset(dst=q_norm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
-    # replicated over the partitions
-    q_norm_weight_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
-                                  name="q_norm_weight_ps")
-    nisa.nc_matmul(dst=q_norm_weight_ps, stationary=q_norm_weight_ones, moving=q_norm_weight_row,
-                   accumulate=False)
-    nisa.tensor_copy(dst=q_norm_weight_all, src=q_norm_weight_ps, engine=nisa.engine.scalar)
     # partition: d1; free: d2.0, d2.1, d3
     residual_q_2_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                     name="residual_q_2_by_d1")
@@ -208,53 +243,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                                       name="residual_k_divide_1_reciprocal_by_d1")
     nisa.activation(dst=residual_k_divide_1_reciprocal_by_d1, op=nl.rsqrt,
                     data=residual_k_mean_1_sum_by_d1, bias=1e-06, scale=0.0078125)
-    # one partition; free: d0
-    k_norm_weight_row = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                   name="k_norm_weight_row")
-
-    # load k_norm_weight
-    nisa.dma_copy(dst=k_norm_weight_row, src=k_norm_weight)
-    # replicated on all partitions; free: d0
-    k_norm_weight_all = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                   name="k_norm_weight_all")
-    # ones
-    k_norm_weight_ones = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="k_norm_weight_ones")
-
-    # replicate k_norm_weight
-    nisa.memset(dst=k_norm_weight_ones, value=1.0, engine=nisa.engine.gpsimd)
-    # replicated over the partitions
-    k_norm_weight_ps = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.psum,
-                                  name="k_norm_weight_ps")
-    nisa.nc_matmul(dst=k_norm_weight_ps, stationary=k_norm_weight_ones, moving=k_norm_weight_row,
-                   accumulate=False)
-    nisa.tensor_copy(dst=k_norm_weight_all, src=k_norm_weight_ps, engine=nisa.engine.scalar)
-    # partition: d1; free: d2, d3
-    residual_k_2_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="residual_k_2_by_d1")
-    for i_d2_8 in range(8):
-        nisa.scalar_tensor_tensor(dst=residual_k_2_by_d1[0:128, i_d2_8, 0:128],
-                                  data=residual_k_by_d1[0:128, i_d2_8, 0:128], op0=nl.multiply,
-                                  operand0=residual_k_divide_1_reciprocal_by_d1[0:128, i_d2_8:i_d2_8 + 1],
-                                  op1=nl.multiply, operand1=k_norm_weight_all)
-    # partition: d0; free: d1
-    cos_by_d0 = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf, name="cos_by_d0")
-
-    # load cos
-    nisa.dma_copy(dst=cos_by_d0, src=cos)
-    # partition: d1; free: d2.0, d2.1, d3
-    residual_rope__rotate_multiply_1_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32,
-                                                        buffer=nl.sbuf,
-                                                        name="residual_rope__rotate_multiply_1_by_d1")
-    nisa.tensor_tensor(dst=residual_rope__rotate_multiply_1_by_d1,
-                       data1=cos_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
-                       data2=residual_q_2_by_d1[0:128, 0:8, 0:2, 0:64], op=nl.multiply,
-                       engine=nisa.engine.gpsimd)
-    # partition: d0; free: d1
-    sin_by_d0 = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf, name="sin_by_d0")
-
-    # load sin
-    nisa.dma_copy(dst=sin_by_d0, src=sin)
     # partition: d1; free: d2.0, d2.1
     residual_v_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                   name="residual_v_by_d1")
@@ -276,12 +264,22 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                            accumulate=(i_r3_3 > 0))
         nisa.tensor_copy(dst=residual_v_by_d1[0:128, 4 * i_d2_blk_3:4 * i_d2_blk_3 + 4, 0:128],
                          src=residual_v_ps, engine=nisa.engine.scalar)
-    # partition: d0; free: chunk
-    gate_up_bias_1_by_d0 = nl.ndarray((128, 24), dtype=nl.float32, buffer=nl.sbuf,
-                                      name="gate_up_bias_1_by_d0")
-
-    # load gate_up_bias.1
-    nisa.dma_copy(dst=gate_up_bias_1_by_d0, src=gate_up_bias_v[24:48, 0:128].permute((1, 0)))
+    # partition: d1; free: d2, d3
+    residual_k_2_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                    name="residual_k_2_by_d1")
+    for i_d2_8 in range(8):
+        nisa.scalar_tensor_tensor(dst=residual_k_2_by_d1[0:128, i_d2_8, 0:128],
+                                  data=residual_k_by_d1[0:128, i_d2_8, 0:128], op0=nl.multiply,
+                                  operand0=residual_k_divide_1_reciprocal_by_d1[0:128, i_d2_8:i_d2_8 + 1],
+                                  op1=nl.multiply, operand1=k_norm_weight_all)
+    # partition: d1; free: d2.0, d2.1, d3
+    residual_rope__rotate_multiply_1_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32,
+                                                        buffer=nl.sbuf,
+                                                        name="residual_rope__rotate_multiply_1_by_d1")
+    nisa.tensor_tensor(dst=residual_rope__rotate_multiply_1_by_d1,
+                       data1=cos_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
+                       data2=residual_q_2_by_d1[0:128, 0:8, 0:2, 0:64], op=nl.multiply,
+                       engine=nisa.engine.gpsimd)
     # partition: d1; free: d2.0, d2.1, d3
     residual_rope__rotate_multiply_2_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
@@ -291,13 +289,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data2=residual_q_2_by_d1[0:128, 0:8, 0:2, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
     # partition: d1; free: d2.0, d2.1, d3
-    residual_q_3_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="residual_q_3_by_d1")
-    nisa.tensor_tensor(dst=residual_q_3_by_d1[0:128, 0:8, 0:2, 0:64],
-                       data1=residual_rope__rotate_multiply_1_by_d1,
-                       data2=residual_rope__rotate_multiply_2_by_d1, op=nl.subtract,
-                       engine=nisa.engine.vector)
-    # partition: d1; free: d2.0, d2.1, d3
     residual_rope__rotate_multiply_3_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
                                                         name="residual_rope__rotate_multiply_3_by_d1")
@@ -305,6 +296,13 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data1=sin_by_d0.expand_dim(1).broadcast(1, 8).expand_dim(2).broadcast(2, 2),
                        data2=residual_q_2_by_d1[0:128, 0:8, 0:2, 0:64], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
+    # partition: d1; free: d2.0, d2.1, d3
+    residual_q_3_by_d1 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                    name="residual_q_3_by_d1")
+    nisa.tensor_tensor(dst=residual_q_3_by_d1[0:128, 0:8, 0:2, 0:64],
+                       data1=residual_rope__rotate_multiply_1_by_d1,
+                       data2=residual_rope__rotate_multiply_2_by_d1, op=nl.subtract,
+                       engine=nisa.engine.vector)
     # partition: d1; free: d2.0, d2.1, d3
     residual_rope__rotate_multiply_4_by_d1 = nl.ndarray((128, 8, 2, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
@@ -321,24 +319,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data1=cos_by_d0.expand_dim(1).broadcast(1, 8),
                        data2=residual_k_2_by_d1[0:128, 0:8, 0:64], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
-    nisa.tensor_tensor(dst=residual_q_3_by_d1[0:128, 0:8, 0:2, 64:128],
-                       data1=residual_rope__rotate_multiply_4_by_d1,
-                       data2=residual_rope__rotate_multiply_3_by_d1, op=nl.add,
-                       engine=nisa.engine.gpsimd)
-    # partition: d3; free: d2.0, d2.1, d1
-    residual_q_3_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                    name="residual_q_3_by_d3")
-    for i_d2_0 in range(8):
-        # blocks of residual.q_3, transposed
-        residual_q_3_T = nl.ndarray((128, 2, 128), dtype=nl.float32, buffer=nl.psum,
-                                    name=f"residual_q_3_T_i_d2_0{i_d2_0}")
-        for i_blk_2 in range(2):
-            # transpose residual.q_3
-            nisa.nc_transpose(dst=residual_q_3_T[0:128, i_blk_2, 0:128],
-                              data=residual_q_3_by_d1[0:128, i_d2_0, i_blk_2, 0:128],
-                              engine=nisa.engine.tensor)
-        nisa.tensor_copy(dst=residual_q_3_by_d3[0:128, i_d2_0, 0:2, 0:128], src=residual_q_3_T,
-                         engine=nisa.engine.scalar)
     # partition: d1; free: d2, d3
     residual_rope__rotate_multiply_6_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
@@ -347,6 +327,10 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data1=sin_by_d0.expand_dim(1).broadcast(1, 8),
                        data2=residual_k_2_by_d1[0:128, 0:8, 64:128], op=nl.multiply,
                        engine=nisa.engine.gpsimd)
+    nisa.tensor_tensor(dst=residual_q_3_by_d1[0:128, 0:8, 0:2, 64:128],
+                       data1=residual_rope__rotate_multiply_4_by_d1,
+                       data2=residual_rope__rotate_multiply_3_by_d1, op=nl.add,
+                       engine=nisa.engine.gpsimd)
     # partition: d1; free: d2, d3
     residual_k_3_by_d1 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                     name="residual_k_3_by_d1")
@@ -354,6 +338,13 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                        data1=residual_rope__rotate_multiply_5_by_d1,
                        data2=residual_rope__rotate_multiply_6_by_d1, op=nl.subtract,
                        engine=nisa.engine.vector)
+    # partition: d0; free: chunk
+    post_attention_layernorm_weight_by_d0 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
+                                                       name="post_attention_layernorm_weight_by_d0")
+
+    # load post_attention_layernorm_weight
+    nisa.dma_copy(dst=post_attention_layernorm_weight_by_d0,
+                  src=post_attention_layernorm_weight_v.permute((1, 0)))
     # partition: d1; free: d2, d3
     residual_rope__rotate_multiply_7_by_d1 = nl.ndarray((128, 8, 64), dtype=nl.float32,
                                                         buffer=nl.sbuf,
@@ -381,22 +372,27 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
         # blocks of residual.k_3, transposed
         residual_k_3_T = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
                                     name=f"residual_k_3_T_i_d2_9{i_d2_9}")
-        for i_blk_3 in range(4):
+        for i_blk_2 in range(4):
             # transpose residual.k_3
-            nisa.nc_transpose(dst=residual_k_3_T[0:128, i_blk_3, 0:128],
-                              data=residual_k_3_by_d1[0:128, 4 * i_d2_9 + i_blk_3, 0:128],
+            nisa.nc_transpose(dst=residual_k_3_T[0:128, i_blk_2, 0:128],
+                              data=residual_k_3_by_d1[0:128, 4 * i_d2_9 + i_blk_2, 0:128],
                               engine=nisa.engine.tensor)
         nisa.tensor_copy(dst=residual_k_3_by_d3[0:128, 4 * i_d2_9:4 * i_d2_9 + 4, 0:128],
                          src=residual_k_3_T, engine=nisa.engine.scalar)
-    # partition: d0; free: d1
-    residual_merged_mask_by_d0 = nl.ndarray((128, 128), dtype=nl.float32, buffer=nl.sbuf,
-                                            name="residual_merged_mask_by_d0")
-
-    # make residual.merged.mask
-    nisa.memset(dst=residual_merged_mask_by_d0, value=0.0, engine=nisa.engine.gpsimd)
-    nisa.affine_select(dst=residual_merged_mask_by_d0, pattern=[[1, 128]], channel_multiplier=-1,
-                       on_true_tile=residual_merged_mask_by_d0, on_false_value=-10000.0,
-                       cmp_op=nl.less, offset=-1)
+    # partition: d3; free: d2.0, d2.1, d1
+    residual_q_3_by_d3 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
+                                    name="residual_q_3_by_d3")
+    for i_d2_0 in range(8):
+        # blocks of residual.q_3, transposed
+        residual_q_3_T = nl.ndarray((128, 2, 128), dtype=nl.float32, buffer=nl.psum,
+                                    name=f"residual_q_3_T_i_d2_0{i_d2_0}")
+        for i_blk_3 in range(2):
+            # transpose residual.q_3
+            nisa.nc_transpose(dst=residual_q_3_T[0:128, i_blk_3, 0:128],
+                              data=residual_q_3_by_d1[0:128, i_d2_0, i_blk_3, 0:128],
+                              engine=nisa.engine.tensor)
+        nisa.tensor_copy(dst=residual_q_3_by_d3[0:128, i_d2_0, 0:2, 0:128], src=residual_q_3_T,
+                         engine=nisa.engine.scalar)
     # partition: d2; free: d1.0, d1.1, d3
     residual_merged_scores_2_by_d2 = nl.ndarray((128, 8, 2, 128), dtype=nl.float32, buffer=nl.sbuf,
                                                 name="residual_merged_scores_2_by_d2")
@@ -420,6 +416,12 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                                      name="residual_merged_softmax_max_1_by_d2")
     nisa.tensor_reduce(dst=residual_merged_softmax_max_1_by_d2.permute((0, 2, 1)), op=nl.maximum,
                        data=residual_merged_scores_2_by_d2, axis=3)
+    # partition: d0; free: chunk
+    gate_up_bias_1_by_d0 = nl.ndarray((128, 24), dtype=nl.float32, buffer=nl.sbuf,
+                                      name="gate_up_bias_1_by_d0")
+
+    # load gate_up_bias.1
+    nisa.dma_copy(dst=gate_up_bias_1_by_d0, src=gate_up_bias_v[24:48, 0:128].permute((1, 0)))
     # partition: d2; free: d1.1, d1.0
     residual_merged_softmax_max_1_negated_by_d2 = nl.ndarray((128, 2, 8), dtype=nl.float32,
                                                              buffer=nl.sbuf,
@@ -513,6 +515,12 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
         nisa.tensor_tensor(dst=residual_by_d1[0:128, 512 * i_d2_blk_4:512 * i_d2_blk_4 + 512],
                            data1=hidden_by_d1[0:128, 512 * i_d2_blk_4:512 * i_d2_blk_4 + 512],
                            data2=residual_contract_1_ps, op=nl.add, engine=nisa.engine.vector)
+    # partition: d0; free: chunk
+    gate_up_bias_0_by_d0 = nl.ndarray((128, 24), dtype=nl.float32, buffer=nl.sbuf,
+                                      name="gate_up_bias_0_by_d0")
+
+    # load gate_up_bias.0
+    nisa.dma_copy(dst=gate_up_bias_0_by_d0, src=gate_up_bias_v[0:24, 0:128].permute((1, 0)))
     # partition: d1; free: -
     normed_mean_1_sum_by_d1 = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf,
                                          name="normed_mean_1_sum_by_d1")
@@ -531,6 +539,11 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                        name="normed_divide_1_by_d1")
     nisa.tensor_scalar(dst=normed_divide_1_by_d1, data=residual_by_d1, op0=nl.multiply,
                        operand0=normed_divide_1_reciprocal_by_d1, engine=nisa.engine.scalar)
+    # partition: d0; free: chunk
+    down_bias_by_d0 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf, name="down_bias_by_d0")
+
+    # load down_bias
+    nisa.dma_copy(dst=down_bias_by_d0, src=down_bias_v.permute((1, 0)))
     # partition: d2; free: chunk, d1
     normed_divide_1_by_d2 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf,
                                        name="normed_divide_1_by_d2")
@@ -545,13 +558,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                               engine=nisa.engine.tensor)
         nisa.tensor_copy(dst=normed_divide_1_by_d2[0:128, 4 * i_d2_10:4 * i_d2_10 + 4, 0:128],
                          src=normed_divide_1_T, engine=nisa.engine.scalar)
-    # partition: d0; free: chunk
-    post_attention_layernorm_weight_by_d0 = nl.ndarray((128, 8), dtype=nl.float32, buffer=nl.sbuf,
-                                                       name="post_attention_layernorm_weight_by_d0")
-
-    # load post_attention_layernorm_weight
-    nisa.dma_copy(dst=post_attention_layernorm_weight_by_d0,
-                  src=post_attention_layernorm_weight_v.permute((1, 0)))
     # partition: d2; free: chunk, d1
     normed_by_d2 = nl.ndarray((128, 8, 128), dtype=nl.float32, buffer=nl.sbuf, name="normed_by_d2")
     for i_chunk_2 in range(8):
@@ -559,12 +565,6 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                            data=normed_divide_1_by_d2[0:128, i_chunk_2, 0:128], op0=nl.multiply,
                            operand0=post_attention_layernorm_weight_by_d0[0:128, i_chunk_2:i_chunk_2 + 1],
                            engine=nisa.engine.scalar)
-    # partition: d0; free: chunk
-    gate_up_bias_0_by_d0 = nl.ndarray((128, 24), dtype=nl.float32, buffer=nl.sbuf,
-                                      name="gate_up_bias_0_by_d0")
-
-    # load gate_up_bias.0
-    nisa.dma_copy(dst=gate_up_bias_0_by_d0, src=gate_up_bias_v[0:24, 0:128].permute((1, 0)))
     # partition: d2; free: chunk, d1
     forward__silu_multiply_1_by_d2 = nl.ndarray((128, 24, 128), dtype=nl.float32, buffer=nl.sbuf,
                                                 name="forward__silu_multiply_1_by_d2")
