@@ -53,8 +53,12 @@ def planned(program: Program) -> Program:
     return split_stores(program)[0]
 
 
-def build_instance(program: Program, target: Target) -> Instance:
+def build_instance(
+    program: Program, target: Target, *, spared: frozenset[str] = frozenset()
+) -> Instance:
     """All candidates and moves of a program on a target.
+
+    Engines that are ``spared`` do nothing inside loops that others can.
 
     Raises:
         Infeasible: an op has no candidate at all; names it and the user's line.
@@ -71,7 +75,7 @@ def build_instance(program: Program, target: Target) -> Instance:
     context = replace(context, program=program)
     candidates: list[Candidate] = []
     for op in program.ops.values():
-        found = _candidates(context, op)
+        found = _candidates(context, op, spared)
         if not found and not any(op.name in c.ops for c in candidates):
             raise Infeasible(
                 f"op {op.name!r} ({op.kind}){op.where()}: no instruction of {target.name} "
@@ -123,7 +127,7 @@ def _placed(c: Candidate) -> Candidate:
     return replace(c, needs=anywhere(c.needs), makes=anywhere(c.makes))
 
 
-def _candidates(context: Context, op: FactorOp) -> list[Candidate]:
+def _candidates(context: Context, op: FactorOp, spared: frozenset[str]) -> list[Candidate]:
     family = OPS[op.kind].family
     if family is Family.CONTRACT:
         found = contract_candidates(context, op)
@@ -140,17 +144,14 @@ def _candidates(context: Context, op: FactorOp) -> list[Candidate]:
         for c in found
         if all(paths[o] == op.path for o in c.ops)
         and not (op.path and isinstance(c.spec, Contract) and c.spec.stream)
-        and not (op.path and _slow(c, found))
+        and not (op.path and _spare(c, found, spared))
     ]
 
 
-def _slow(c: Candidate, found: Sequence[Candidate]) -> bool:
-    """Whether GpSimd would do in a nest what others can.
-
-    Its instructions take about twice as long, and what waits for them stalls in order.
-    """
-    others = (o for o in found if o.ops == c.ops and "gpsimd" not in o.busy_ns)
-    return "gpsimd" in c.busy_ns and any(o.makes == c.makes for o in others)
+def _spare(c: Candidate, found: Sequence[Candidate], spared: frozenset[str]) -> bool:
+    """Whether a spared engine would do what others can."""
+    others = (o for o in found if o.ops == c.ops and not spared & o.busy_ns.keys())
+    return bool(spared & c.busy_ns.keys()) and any(o.makes == c.makes for o in others)
 
 
 def _universe(program: Program, candidates: list[Candidate]) -> dict[str, list[Layout]]:

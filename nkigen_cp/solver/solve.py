@@ -101,7 +101,7 @@ def solve_graph(
         windows = peeled(core, chip) if not solved or worth_peeling(core, chip, found) else []
         solved += request.tried(p.structure for p in windows)
         if solved:
-            return min(solved, key=request.cost_ns) if len(solved) > 1 else solved[0]
+            return request.refined(request.best(solved))
         if not (found or windows):
             break  # what does not even seem to fit does not fit less
     return request.solved(Structure())  # which says what does not fit
@@ -118,6 +118,21 @@ class _Request:
     clock: Clock | None
     failed: list[Structure] = field(default_factory=list[Structure])
 
+    def best(self, plans: Sequence[PlanData]) -> PlanData:
+        """The cheapest plan."""
+        return min(plans, key=self.cost_ns) if len(plans) > 1 else plans[0]
+
+    def refined(self, plan: PlanData) -> PlanData:
+        """The plan, or one with the same loops that leaves GpSimd out of them, if that is better.
+
+        GpSimd takes work from the others but needs long for it, and what waits for it stalls.
+        """
+        if len(self.core.ops) * 2 > OPS_AT_ONCE or not any(
+            "gpsimd" in s.busy_ns for s in plan.steps if s.path
+        ):
+            return plan
+        return self.best((plan, self.solved(_structure(plan), spared=frozenset({"gpsimd"}))))
+
     def tried(self, structures: Iterable[Structure]) -> list[PlanData]:
         """Plans with the first few structures that have one."""
         enough = max(2, OPS_AT_ONCE // max(1, len(self.core.ops)))
@@ -130,9 +145,10 @@ class _Request:
                     self.failed.append(structure)
         return solved
 
-    def solved(self, structure: Structure) -> PlanData:
+    def solved(self, structure: Structure, *, spared: frozenset[str] = frozenset()) -> PlanData:
         """The best plan with these loops; raises Infeasible if nothing fits."""
-        instance = build_instance(structured(self.core, structure), self.target)
+        program = structured(self.core, structure)
+        instance = build_instance(program, self.target, spared=spared)
         first = greedy(instance)
         outcome = self._searched(instance, first)
         found = [d for d in (outcome.decisions, first) if d is not None]

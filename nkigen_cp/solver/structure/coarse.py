@@ -15,7 +15,7 @@ from nkigen_cp.solver.homes import homes_of, spans_of
 from nkigen_cp.solver.plan import Store
 from nkigen_cp.solver.structure.residency import Options, TensorUses
 from nkigen_cp.solver.structure.settle import settle
-from nkigen_cp.solver.structure.waiting import alone_in, engine_ns, slow_groups
+from nkigen_cp.solver.structure.waiting import alone_in, engine_ns, op_ns, slow_groups
 from nkigen_cp.targets.target import Target
 
 
@@ -77,7 +77,8 @@ def look(program: Program, stores: Sequence[Store], target: Target) -> Coarse:
         dma_ns=moved / target.hbm_bytes_per_ns,
         engine_ns=engine_ns(program, target),
         waiting_ns=sum(r.waiting_bytes for r in found.taken.values()) / target.hbm_bytes_per_ns / 4
-        + sum(ns for ns, _ in alone),
+        + sum(ns for ns, _ in alone)
+        + sum(op_ns(program, op, target)[1] for op in program.ops.values() if not op.path),
         iterations=sum(
             program.trips(p) for p in dict.fromkeys(o.path for o in program.ops.values()) if p
         ),
