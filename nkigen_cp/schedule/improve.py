@@ -17,6 +17,9 @@ MOST_DELAY = 7
 URGENCY = (0.25, 1.0)
 """What an item's way to the end counts in a list schedule, against the time it has to wait."""
 
+PERIODS = (100, 115, 135, 160, 200)
+"""Periods for which delays are made, in percent of the work of the busiest lane."""
+
 SPARE = (2, 1, 0)
 """Copies of a tile beyond those that are alive in program order; the first that has room."""
 
@@ -60,7 +63,8 @@ def pipelined(problem: Problem, effort: str) -> Schedule:
 
 
 def _overlapped(rigid: Rigid, order: tuple[int, ...], effort: str) -> Schedule | None:
-    best = _timed(rigid, order, (0,) * len(order))
+    begun = [_timed(rigid, order, d) for d in ((0,) * len(order), *_spaced(rigid, order))]
+    best = min((s for s in begun if s is not None), key=lambda s: s.length_ns, default=None)
     if best is None:
         return None
     for _ in range(ROUNDS[effort]):
@@ -73,6 +77,25 @@ def _overlapped(rigid: Rigid, order: tuple[int, ...], effort: str) -> Schedule |
         found = _timed(rigid, best.order, delays)
         best = found if found is not None and found.length_ns <= best.length_ns else best
     return best
+
+
+def _spaced(rigid: Rigid, order: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Delays with which, at some period, every item finds what it needs at its place in a turn.
+
+    Those places are where the lanes alone would let the items of one turn begin.
+    """
+    places = rigid.unbound(order)
+    least = max(rigid.work_ns(), 1)
+    for percent in PERIODS:
+        period = least * percent // 100
+        delays = [0] * len(order)
+        for k in order:
+            for p, lag in rigid.before[k]:
+                late = delays[p] * period + places[p] + lag - places[k]
+                delays[k] = max(delays[k], delays[p], -(-late // period))
+        _settle(rigid, delays)
+        if max(delays) <= MOST_DELAY:
+            yield tuple(delays)
 
 
 def _timed(rigid: Rigid, order: tuple[int, ...], delays: tuple[int, ...]) -> Schedule | None:

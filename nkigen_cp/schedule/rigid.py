@@ -54,6 +54,25 @@ class Rigid:
         """A pass at its start."""
         return Running(self)
 
+    def unbound(self, order: Sequence[int]) -> list[int]:
+        """Starts in one pass in which nothing waits for what it needs, only for its lanes."""
+        free = [0] * len(QUEUES)
+        start = [0] * len(order)
+        for k in order:
+            at = max((free[lane] - first for lane, first, _ in self.lanes[k]), default=0)
+            start[k] = max(0, at)
+            for lane, _, last in self.lanes[k]:
+                free[lane] = start[k] + last
+        return start
+
+    def work_ns(self) -> int:
+        """The work of the busiest lane in one pass."""
+        busy = [0] * len(QUEUES)
+        for lanes in self.lanes:
+            for lane, first, last in lanes:
+                busy[lane] += last - first
+        return max(busy)
+
     def pass_ns(self, order: Sequence[int]) -> int:
         """Until the last item of one pass has finished."""
         run = self.running()

@@ -11,6 +11,7 @@ from nkigen_cp.solver.families.engines import DMA, SERIAL_SHARE, is_ahead
 from nkigen_cp.solver.feeds import Feeds, behind, feeds_of
 from nkigen_cp.solver.homes import Path, nest_of
 from nkigen_cp.solver.instance import Instance
+from nkigen_cp.solver.plan import Load, Step
 from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.solver.variables import load_ns
 
@@ -56,7 +57,7 @@ class Work:
 
     @property
     def scaled_objective(self) -> int:
-        """The objective in the model's unit of 1/8 ns."""
+        """The objective in the model's unit of 1/12 ns."""
         return SERIAL_SHARE * self.makespan_ns + sum(self.busy_ns.values())
 
 
@@ -70,6 +71,30 @@ def work_of(instance: Instance, decisions: Decisions) -> Work:
         awaited[nest] = sum(m.busy_ns[DMA] for m in moves)
         awaited[nest] += sum(load_ns(instance.choices[t], x) for t, x in visits)
     return Work(nests=_nests(instance, decisions), awaited=awaited, feeds=feeds)
+
+
+def work_in(instance: Instance, steps: Sequence[Step]) -> Work:
+    """What the steps of a plan keep busy; decisions may hold moves that nothing needs."""
+    feeds = feeds_of(instance.program)
+    nests: dict[str, dict[str, int]] = {}
+    for step in steps:
+        _add(nests, step.path, step.busy_ns)
+    loads = [s for s in steps if isinstance(s.spec, Load)]
+    awaited = {
+        nest: sum(
+            s.busy_ns[DMA]
+            for s in loads
+            if isinstance(s.spec, Load) and s.spec.tensor in tensors and nest_of(s.path) != nest
+        )
+        for nest, tensors in feeds.items()
+    }
+    return Work(nests=nests, awaited=awaited, feeds=feeds)
+
+
+def _add(nests: dict[str, dict[str, int]], path: Path, busy_ns: Mapping[str, int]) -> None:
+    busy = nests.setdefault(nest_of(path), {e: 0 for e in ENGINES})  # noqa: C420 - keys are plain str
+    for engine, ns in busy_ns.items():
+        busy[engine] += ns
 
 
 def _moves(instance: Instance, decisions: Decisions, tensors: Sequence[str]) -> list[Move]:
@@ -87,7 +112,5 @@ def _nests(instance: Instance, decisions: Decisions) -> dict[str, dict[str, int]
         parts.append((x.home, {DMA: load_ns(instance.choices[name], x)}))
     found: dict[str, dict[str, int]] = {}
     for path, part in parts:
-        busy = found.setdefault(nest_of(path), {e: 0 for e in ENGINES})  # noqa: C420 - plain str
-        for engine, ns in part.items():
-            busy[engine] += ns
+        _add(found, path, part)
     return found

@@ -16,7 +16,7 @@ from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.solver.assemble import assemble
 from nkigen_cp.solver.check import check_plan
 from nkigen_cp.solver.codec import dumps
-from nkigen_cp.solver.decisions import Decisions, work_of
+from nkigen_cp.solver.decisions import Decisions, work_in, work_of
 from nkigen_cp.solver.families import memory
 from nkigen_cp.solver.families.engines import SERIAL_SHARE
 from nkigen_cp.solver.files import graph_record
@@ -208,7 +208,7 @@ def _plan(
 ) -> PlanData:
     steps, forms = assemble(instance, decisions)
     packed = pack(steps, forms, instance.target.sbuf_partition_bytes)
-    work = work_of(instance, decisions)
+    work = work_in(instance, steps)
     found = outcome.decisions is not None
     return PlanData(
         version=PLAN_VERSION,

@@ -11,8 +11,8 @@ from nkigen_cp.solver.check.facts import Facts
 from nkigen_cp.solver.check.price import ENGINES, step_ns
 from nkigen_cp.solver.plan import Load, Step
 
-SERIAL_PARTS = 8
-"""One part in eight of all work is taken to lie on the critical path."""
+SERIAL_PARTS = 12
+"""One part in twelve of all work is taken to lie on the critical path."""
 
 STATUSES = ("OPTIMAL", "FEASIBLE", "GREEDY")
 

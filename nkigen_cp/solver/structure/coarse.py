@@ -14,8 +14,14 @@ from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.solver.homes import homes_of, spans_of
 from nkigen_cp.solver.plan import Store
 from nkigen_cp.solver.structure.residency import Options, TensorUses
-from nkigen_cp.solver.structure.settle import settle
-from nkigen_cp.solver.structure.waiting import alone_in, engine_ns, op_ns, slow_groups
+from nkigen_cp.solver.structure.settle import Settled, settle
+from nkigen_cp.solver.structure.waiting import (
+    alone_in,
+    engine_ns,
+    filling_ns,
+    op_ns,
+    slow_groups,
+)
 from nkigen_cp.targets.target import Target
 
 
@@ -78,6 +84,8 @@ def look(program: Program, stores: Sequence[Store], target: Target) -> Coarse:
         engine_ns=engine_ns(program, target),
         waiting_ns=sum(r.waiting_bytes for r in found.taken.values()) / target.hbm_bytes_per_ns / 4
         + sum(ns for ns, _ in alone)
+        + filling_ns(program, target)
+        + _first_loads(program, found) / target.hbm_bytes_per_ns
         + sum(op_ns(program, op, target)[1] for op in program.ops.values() if not op.path),
         iterations=sum(
             program.trips(p) for p in dict.fromkeys(o.path for o in program.ops.values()) if p
@@ -88,6 +96,23 @@ def look(program: Program, stores: Sequence[Store], target: Target) -> Coarse:
             s.size_bytes > room for t in program.carried.values() for s in found.taken[t].stays
         ),
         slow=slow_groups(found, alone, target),
+    )
+
+
+def _first_loads(program: Program, found: Settled) -> int:
+    """Bytes loaded as a whole for nests that need nothing else: no work overlaps them."""
+    made = {
+        o.path[0]: None
+        for o in program.ops.values()
+        for a in o.accesses
+        if o.path and any(w.path[:1] != o.path[:1] for w in program.producers(a.tensor))
+    }
+    return sum(
+        program.tensors[t].size_bytes
+        for t, residency in found.taken.items()
+        if not program.producers(t)
+        and all(not s.home for s in residency.stays)
+        and any(o.path and o.path[0] not in made for o in program.consumers(t))
     )
 
 

@@ -80,11 +80,15 @@ def proposals(graph: Graph, target: Target) -> list[Proposal]:
     order = sorted(fitting, key=lambda p: p.coarse.total_ns)
     width = max(POLISHED, POLISHED * OPS_AT_ONCE // WIDTH // max(1, len(graph.ops)))
     better = [_polished(job, p) for p in order[:width]]
+    better.sort(key=lambda p: p.coarse.total_ns)
+    rest = sorted((*better[1:], *order[1:]), key=lambda p: p.coarse.total_ns)
+    # The look is rough: beside the best structure a plain one is tried before others like it.
     best: list[Proposal] = []
-    for p in sorted((*better, *order), key=lambda p: p.coarse.total_ns):
+    for p in (*better[:1], *order[:1], *rest):
         if p not in best and len(best) < MOST_PROPOSALS:
             best.append(p)
-    return [q for p in best for q in _variants(job, _in_pieces(job, p))]
+    variants = [_variants(job, _in_pieces(job, p)) for p in best]
+    return [v[k] for k in range(2) for v in variants if k < len(v)]
 
 
 def smaller(target: Target) -> Iterator[Target]:

@@ -61,6 +61,15 @@ def alone_in(program: Program, found: Settled, room: int, target: Target) -> lis
     return wasted
 
 
+def filling_ns(program: Program, target: Target) -> float:
+    """Engines fill and drain once per run of an innermost loop, about one iteration's work."""
+    total = 0.0
+    for op in program.ops.values():
+        if op.path:
+            total += sum(op_ns(program, op, target)) / program.loops[op.path[-1]].trips
+    return total
+
+
 def slow_groups(
     found: Settled, alone: Sequence[Waste], target: Target
 ) -> tuple[tuple[str, ...], ...]:
