@@ -247,11 +247,11 @@ def test_what_does_not_fit_names_tensors_and_bytes() -> None:
         return np.exp(x - np.max(x, axis=-1, keepdims=True))
 
     graph = cp.trace(program, cp.spec((128, 200_000), "float32"))
-    target = dataclasses.replace(cp.TRN2, sbuf_partition_bytes=512)
+    target = dataclasses.replace(cp.TRN2, sbuf_partition_bytes=64)
     with pytest.raises(cp.Infeasible) as caught:
         cp.solve(graph, target, effort="fast")
     text = _sentence(caught.value)
-    assert re.search(r"SBUF of 512 B per partition.*x \(800000 B\)", text)
+    assert re.search(r"SBUF of 64 B per partition.*x \(800000 B\)", text)
     assert "no structure of loops tried fits" in text
 
 
