@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,38 +35,45 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
+def record(effort: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Rows of figures with what they depend on."""
+    return {"machine": machine(), "effort": effort, "target": "trn2", "rows": list(rows)}
+
+
+def head(title: str, command: str, effort: str) -> list[str]:
+    """The first lines of a page: what wrote it, and on what it was measured."""
+    about = machine()
+    return [
+        f"# {title}",
+        "",
+        f"Written by `{command}`; do not edit. Target trn2, "
+        f'`effort="{effort}"`, ortools {about["ortools"]}, Python {about["python"]}, '
+        f"{about['cores']} cores of {about['cpu']}.",
+        "",
+    ]
+
+
 def document(results: Sequence[Measured], effort: str) -> dict[str, Any]:
     """Everything measured, for programs."""
-    return {
-        "machine": machine(),
-        "effort": effort,
-        "target": "trn2",
-        "rows": [
-            {
-                "workload": r.row.workload,
-                "matmul_precision": r.row.matmul_precision,
-                "peer": {"traffic": r.row.peer_traffic, "instructions": r.row.peer_instructions},
-                **r.figures,
-                "checks": {
-                    c.figure: {"measured": c.measured, "limit": c.limit, "met": c.met}
-                    for c in r.checks
-                },
-            }
-            for r in results
-        ],
-    }
+    rows = [
+        {
+            "workload": r.row.workload,
+            "matmul_precision": r.row.matmul_precision,
+            "peer": {"traffic": r.row.peer_traffic, "instructions": r.row.peer_instructions},
+            **r.figures,
+            "checks": {
+                c.figure: {"measured": c.measured, "limit": c.limit, "met": c.met} for c in r.checks
+            },
+        }
+        for r in results
+    ]
+    return record(effort, rows)
 
 
 def page(results: Sequence[Measured], effort: str) -> str:
     """The page benchmarks/RESULTS.md."""
-    about = machine()
     lines = [
-        "# Results",
-        "",
-        "Written by `make bench`; do not edit. Target trn2, "
-        f'`effort="{effort}"`, ortools {about["ortools"]}, Python {about["python"]}, '
-        f"{about['cores']} cores of {about['cpu']}.",
-        "",
+        *head("Results", "make bench", effort),
         "A figure is followed by its limit. Instructions are counted as executed, HBM bytes as the",
         "DMAs move them. Error is max |got - want| / rms(want) against the program in float64; the",
         "limit of a bf16 row is 1.5 times the error of rounding every op to its graph dtype, and",

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.large.checks import MISSING, checks, ratio
 from benchmarks.large.judge import ABSENT
 from benchmarks.large.process import Result
-from benchmarks.markdown import machine
+from benchmarks.markdown import head, record
 from benchmarks.measure import Check
 
 SLOW_SECONDS = 1.0
@@ -26,35 +26,25 @@ _TARGETS = {
 
 def document(results: Sequence[Result], effort: str) -> dict[str, Any]:
     """Everything measured, for programs."""
-    return {
-        "machine": machine(),
-        "effort": effort,
-        "target": "trn2",
-        "rows": [
-            {
-                "workload": r.row.workload,
-                "matmul_precision": r.row.matmul_precision,
-                "seconds": dict(r.seconds),
-                "peak_bytes": r.peak_bytes,
-                "errors": dict(r.errors),
-                **r.figures,
-                "checks": [asdict(c) for c in checks(r, results)],
-            }
-            for r in results
-        ],
-    }
+    rows = [
+        {
+            "workload": r.row.workload,
+            "matmul_precision": r.row.matmul_precision,
+            "seconds": dict(r.seconds),
+            "peak_bytes": r.peak_bytes,
+            "errors": dict(r.errors),
+            **r.figures,
+            "checks": [asdict(c) for c in checks(r, results)],
+        }
+        for r in results
+    ]
+    return record(effort, rows)
 
 
 def page(results: Sequence[Result], effort: str) -> str:
     """The Markdown page."""
-    about = machine()
     lines = [
-        "# Programs larger than the chip",
-        "",
-        "Written by `make bench-large`; do not edit. Target trn2, "
-        f'`effort="{effort}"`, ortools {about["ortools"]}, Python {about["python"]}, '
-        f"{about['cores']} cores of {about['cpu']}.",
-        "",
+        *head("Programs larger than the chip", "make bench-large", effort),
         "A figure is followed by its limit. Time is the estimate of the engine timeline; the",
         "roofline is the larger of the compulsory bytes (each input and output once, captured",
         "constants not) at the HBM bandwidth of one core and the matmul work at the peak of the",
