@@ -39,6 +39,8 @@ def _improved(program: Program, plan: PlanData, target: Target, level: Level) ->
     problem = gather(measure, level, target)
     effort, before = plan.options.effort, _time_ns(program, plan, target, level)
     found = pipelined(problem, effort) if level.path else reordered(problem, effort)
+    if found is None:
+        return plan
     rooms = [room.place for room in problem.rooms]
     changed = _applied(plan, level, found, dict(zip(rooms, found.copies, strict=True)), target)
     if changed is None or _time_ns(program, changed, target, level) > WORTH * before:

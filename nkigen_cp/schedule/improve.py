@@ -34,9 +34,13 @@ class Schedule:
     length_ns: int
 
 
-def reordered(problem: Problem, effort: str) -> Schedule:
-    """One pass: from several orders, items moved while that helps."""
-    return min(_passes(Rigid(problem), effort), key=lambda s: s.length_ns)
+def reordered(problem: Problem, effort: str) -> Schedule | None:
+    """One pass: from several orders, items moved while that helps.
+
+    None if no order seems to fit; a level's need of SBUF is taken for a little more than it is.
+    """
+    found = _passes(Rigid(problem), effort)
+    return min(found, key=lambda s: s.length_ns, default=None)
 
 
 def _passes(rigid: Rigid, effort: str) -> list[Schedule]:
@@ -53,13 +57,13 @@ def _passes(rigid: Rigid, effort: str) -> list[Schedule]:
     return found
 
 
-def pipelined(problem: Problem, effort: str) -> Schedule:
-    """A loop: delays raised while that helps and SBUF has room, from several orders of the body."""
+def pipelined(problem: Problem, effort: str) -> Schedule | None:
+    """A loop, or None: delays raised while that helps and SBUF has room, from several orders of the body."""
     rigid = Rigid(problem)
     given = tuple(range(len(problem.spans)))
     orders = dict.fromkeys((given, *(s.order for s in _passes(rigid, effort))))
     found = [s for order in orders if (s := _overlapped(rigid, order, effort)) is not None]
-    return min(found, key=lambda s: s.length_ns)
+    return min(found, key=lambda s: s.length_ns, default=None)
 
 
 def _overlapped(rigid: Rigid, order: tuple[int, ...], effort: str) -> Schedule | None:

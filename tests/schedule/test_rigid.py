@@ -49,6 +49,7 @@ def test_items_of_one_lane_keep_each_other_waiting_unless_delayed() -> None:
     assert rigid.loop_ns((0, 1, 2), (0, 0, 0), (2, 2)) == 8 * 300
     assert rigid.loop_ns((0, 1, 2), (0, 0, 1), (2, 3)) == 8 * 200
     found = pipelined(problem, "fast")
+    assert found is not None
     assert found.delays[2] > 0
     assert found.length_ns == 8 * 200
 
@@ -72,6 +73,7 @@ def test_a_pipeline_fits(capacity: int) -> None:
     edges = ((0, 1), (1, 2))
     problem = _problem("tensor", "scalar", "tensor", edges=edges, trips=8, capacity=capacity)
     found = pipelined(problem, "fast")
+    assert found is not None
     rigid = Rigid(problem)
     assert rigid.peak_bytes(found.order, found.delays, found.copies) <= capacity
     assert found.length_ns == rigid.loop_ns(found.order, found.delays, found.copies)
@@ -82,6 +84,13 @@ def test_an_item_that_waits_lets_others_go_first() -> None:
     """tensor -> scalar -> tensor beside tensor alone: the lone item fills the gap."""
     problem = _problem("tensor", "scalar", "tensor", "tensor", edges=((0, 1), (1, 2)))
     found = reordered(problem, "fast")
+    assert found is not None
     assert Rigid(problem).pass_ns(range(4)) == 400
     assert found.length_ns == 300
     assert found.order.index(3) < found.order.index(2)
+
+
+def test_what_does_not_seem_to_fit_keeps_its_order() -> None:
+    problem = _problem(*CHAIN, edges=((0, 1), (1, 2)), trips=8, capacity=100)
+    assert reordered(problem, "fast") is None
+    assert pipelined(problem, "fast") is None
