@@ -58,7 +58,7 @@ def _passes(rigid: Rigid, effort: str) -> list[Schedule]:
 
 
 def pipelined(problem: Problem, effort: str) -> Schedule | None:
-    """A loop, or None: delays raised while that helps and SBUF has room, from several orders of the body."""
+    """A loop: delays raised while that helps and SBUF has room, from several orders; or None."""
     rigid = Rigid(problem)
     given = tuple(range(len(problem.spans)))
     orders = dict.fromkeys((given, *(s.order for s in _passes(rigid, effort))))
