@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -134,19 +135,48 @@ class _Request:
         return self.best((plan, self.solved(_structure(plan), spared=frozenset({"gpsimd"}))))
 
     def tried(self, structures: Iterable[Structure]) -> list[PlanData]:
-        """Plans with the first few structures that have one."""
-        enough = max(2, OPS_AT_ONCE // max(1, len(self.core.ops)))
-        solved: list[PlanData] = []
+        """The best plan with the first few structures that have one; none if no structure has."""
+        most = max(2, OPS_AT_ONCE // max(1, len(self.core.ops)))
+        best: list[PlanData] = []
+        least, count = math.inf, 0
         for structure in itertools.islice(structures, TRIES[self.options.effort]):
-            if len(solved) < enough and structure not in self.failed:
-                try:
-                    solved.append(self.solved(structure))
-                except Infeasible:
-                    self.failed.append(structure)
-        return solved
+            if count == most or structure in self.failed:
+                continue
+            try:
+                plan = self.unordered(structure)
+            except Infeasible:
+                self.failed.append(structure)
+                continue
+            count += 1
+            # Ordering steps may take longer than the search; this is a bound of what comes of it.
+            if self._cost_ns(plan, max(plan.busy_ns.values())) < least:
+                plan = self.ordered(plan)
+                cost = self.cost_ns(plan)
+                if cost < least:
+                    best, least = [plan], cost
+        return best
 
     def solved(self, structure: Structure, *, spared: frozenset[str] = frozenset()) -> PlanData:
-        """The best plan with these loops; raises Infeasible if nothing fits."""
+        """The best plan with these loops, its steps in order; raises Infeasible if nothing fits."""
+        return self.ordered(self.unordered(structure, spared=spared))
+
+    def ordered(self, plan: PlanData) -> PlanData:
+        """The plan with its steps in the best order, checked."""
+        program = self.program(plan)
+        found = plan if self.clock is None else self.clock.ordered(program, plan)
+        check_plan(program, found, self.target)
+        return found
+
+    def program(self, plan: PlanData) -> Program:
+        """The program that the plan's steps speak about."""
+        return planned(structured(self.core, _structure(plan)))
+
+    def unordered(self, structure: Structure, *, spared: frozenset[str] = frozenset()) -> PlanData:
+        """The best plan with these loops, its steps in the order in which they were found.
+
+        Raises:
+            Infeasible: nothing fits.
+        """
         program = structured(self.core, structure)
         instance = build_instance(program, self.target, spared=spared)
         first = greedy(instance)
@@ -159,17 +189,16 @@ class _Request:
         data = _plan(self.graph, instance, decisions, outcome, self.options)
         used = {name: None for s in data.steps for name in s.path}
         loops = tuple(k for n, k in instance.program.loops.items() if n in used)
-        data = replace(data, splits=structure.splits, cuts=structure.cuts, loops=loops)
-        if self.clock is not None:
-            data = self.clock.ordered(instance.program, data)
-        check_plan(instance.program, data, self.target)
-        return data
+        return replace(data, splits=structure.splits, cuts=structure.cuts, loops=loops)
 
     def cost_ns(self, plan: PlanData) -> float:
         """For comparing structures: time, and the HBM bandwidth taken from the other cores."""
-        program = planned(structured(self.core, _structure(plan)))
-        time_ns = plan.objective_ns if self.clock is None else self.clock.time_ns(program, plan)
-        return time_ns + moved_bytes(program, plan) / self.target.hbm_bytes_per_ns
+        if self.clock is None:
+            return self._cost_ns(plan, plan.objective_ns)
+        return self._cost_ns(plan, self.clock.time_ns(self.program(plan), plan))
+
+    def _cost_ns(self, plan: PlanData, time_ns: float) -> float:
+        return time_ns + moved_bytes(self.program(plan), plan) / self.target.hbm_bytes_per_ns
 
     def _searched(self, instance: Instance, first: Decisions) -> Outcome:
         told = None if self.hint is None else decisions_of(instance, self.hint)
