@@ -128,14 +128,20 @@ class _Request:
 
         GpSimd takes work from the others but needs long for it, and what waits for it stalls.
         """
-        if len(self.core.ops) * 2 > OPS_AT_ONCE or not any(
-            "gpsimd" in s.busy_ns for s in plan.steps if s.path
-        ):
+        used = any("gpsimd" in s.busy_ns for s in plan.steps if s.path)
+        if not used or not plan.deterministic or len(self.core.ops) * 2 > OPS_AT_ONCE:
             return plan
-        return self.best((plan, self.solved(_structure(plan), spared=frozenset({"gpsimd"}))))
+        try:
+            other = self.solved(_structure(plan), spared=frozenset({"gpsimd"}))
+        except Infeasible:
+            return plan  # nothing else was found in the budget
+        return self.best((plan, other))
 
     def tried(self, structures: Iterable[Structure]) -> list[PlanData]:
-        """The best plan with the first few structures that have one; none if no structure has."""
+        """The best plan with the first few structures that have one; none if no structure has.
+
+        A search that was stopped from outside is the last one.
+        """
         most = max(2, OPS_AT_ONCE // max(1, len(self.core.ops)))
         best: list[PlanData] = []
         least, count = math.inf, 0
@@ -154,6 +160,8 @@ class _Request:
                 cost = self.cost_ns(plan)
                 if cost < least:
                     best, least = [plan], cost
+            if not plan.deterministic:
+                break
         return best
 
     def solved(self, structure: Structure, *, spared: frozenset[str] = frozenset()) -> PlanData:
@@ -161,9 +169,12 @@ class _Request:
         return self.ordered(self.unordered(structure, spared=spared))
 
     def ordered(self, plan: PlanData) -> PlanData:
-        """The plan with its steps in the best order, checked."""
+        """The plan with its steps in the best order, checked; Ctrl-C leaves them as they are."""
         program = self.program(plan)
-        found = plan if self.clock is None else self.clock.ordered(program, plan)
+        try:
+            found = plan if self.clock is None else self.clock.ordered(program, plan)
+        except KeyboardInterrupt:
+            found = replace(plan, deterministic=False)
         check_plan(program, found, self.target)
         return found
 

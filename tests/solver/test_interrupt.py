@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 
 import nkigen_cp as cp
+from nkigen_cp.ir.factor.program import Program
+from nkigen_cp.solver.plan import Options, PlanData
 from nkigen_cp.solver.search import Progress
+from nkigen_cp.solver.solve import Clock, solve_graph
 from nkigen_cp.workloads import WORKLOADS
 
 
@@ -29,3 +33,19 @@ def test_ctrl_c_returns_the_best_plan_so_far() -> None:
     got = np.asarray(cp.simulate(cp.lower(plan), *arrays), np.float64)
     want = np.asarray(cp.interpret(graph, *arrays))
     assert np.abs(got - want).max() < 0.1 * np.sqrt(np.mean(want**2))
+
+
+def test_ctrl_c_while_steps_are_ordered_leaves_them_as_they_are() -> None:
+    """The plan is there by then; no other loops are tried."""
+    asked: list[PlanData] = []
+
+    def stopped(_: Program, plan: PlanData) -> PlanData:
+        asked.append(plan)
+        raise KeyboardInterrupt
+
+    workload = WORKLOADS["matmul_2048x2048x2048_bf16"]
+    graph = cp.trace(workload.function, *(cp.spec(i.shape, i.dtype) for i in workload.inputs))
+    clock = Clock(ordered=stopped, time_ns=lambda _, plan: plan.objective_ns)
+    plan = solve_graph(graph, cp.TRN2, Options(effort="fast"), clock=clock)
+    assert len(asked) == 1
+    assert plan == replace(asked[0], deterministic=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
 
 from nkigen_cp.errors import PlanError
@@ -137,20 +138,23 @@ def _grouped(program: Program, names: Sequence[str], depth: int) -> list[str]:
 
 def _sorted(follows: Mapping[str, Mapping[str, None]]) -> list[str]:
     """A topological order, the first possible node of the given order each time."""
-    rank = {g: k for k, g in enumerate(follows)}
     names = list(follows)
-    waits = dict.fromkeys(follows, 0)
-    for later in follows.values():
+    rank = {g: k for k, g in enumerate(names)}
+    sorter: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(names, ()))
+    for before, later in follows.items():
         for g in later:
-            waits[g] += 1
-    ready = [rank[g] for g, n in waits.items() if not n]
+            sorter.add(g, before)
+    try:
+        sorter.prepare()
+    except CycleError:
+        raise PlanError(
+            "the loops cannot be put into an order: ops of two of them alternate"
+        ) from None
+    ready: list[int] = []
     order: list[str] = []
-    while ready:
+    while sorter.is_active():
+        for g in sorter.get_ready():
+            heappush(ready, rank[g])
         order.append(names[heappop(ready)])
-        for g in follows[order[-1]]:
-            waits[g] -= 1
-            if not waits[g]:
-                heappush(ready, rank[g])
-    if len(order) < len(names):
-        raise PlanError("the loops cannot be put into an order: ops of two of them alternate")
+        sorter.done(order[-1])
     return order
