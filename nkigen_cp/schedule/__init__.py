@@ -15,9 +15,10 @@ from nkigen_cp.lowering.lower import lower_steps
 from nkigen_cp.schedule.improve import Schedule, pipelined, reordered
 from nkigen_cp.schedule.measure import Measure
 from nkigen_cp.schedule.problem import gather
-from nkigen_cp.schedule.settle import places, settled
+from nkigen_cp.schedule.settle import settled
 from nkigen_cp.schedule.tree import Level, level_of, levels
 from nkigen_cp.simulate.timeline import estimate
+from nkigen_cp.solver.pack import places
 from nkigen_cp.solver.plan import PlanData, Step
 from nkigen_cp.targets.target import Target
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nkigen_cp.schedule.measure import Measure, Spans
-from nkigen_cp.schedule.settle import places
 from nkigen_cp.schedule.tree import Item, Level
+from nkigen_cp.solver.pack import places
 from nkigen_cp.solver.plan import Form, PlanData, Step
 from nkigen_cp.targets.target import Target
 

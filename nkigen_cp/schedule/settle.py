@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from nkigen_cp.solver.homes import Spans, spans_of
-from nkigen_cp.solver.pack import pack
+from nkigen_cp.solver.pack import pack, places
 from nkigen_cp.solver.plan import Form, PlanData, Step
 from nkigen_cp.targets.target import Target
 
@@ -49,17 +49,6 @@ def _settled(
         partition_bytes=each * count,
         address=None,
     )
-
-
-def places(forms: Sequence[Form]) -> dict[str, str]:
-    """The form whose place in memory every form takes; its own for most."""
-    over = {f.name: f.over for f in forms}
-
-    def owner(name: str) -> str:
-        before = over[name]
-        return name if before is None else owner(before)
-
-    return {name: owner(name) for name in over}
 
 
 def _crossing(forms: Sequence[Form], uses: Mapping[str, Sequence[Step]]) -> set[str]:

@@ -62,25 +62,33 @@ class Place:
     last: int
 
 
+def places(forms: Sequence[Form]) -> dict[str, str]:
+    """The form whose place in memory every form takes; its own for most."""
+    over = {f.name: f.over for f in forms}
+
+    def owner(name: str) -> str:
+        before = over[name]
+        return name if before is None else owner(before)
+
+    return {name: owner(name) for name in over}
+
+
 def shared_places(forms: Sequence[Form]) -> list[Place]:
     """The places of all forms on chip, from the birth of the first to the end of the last."""
-    by_name = {f.name: f for f in forms}
+    owner = places(forms)
     chains: dict[str, list[Form]] = {}
     for form in forms:
         if form.layout is not None:
-            owner = form
-            while owner.over is not None:
-                owner = by_name[owner.over]
-            chains.setdefault(owner.name, []).append(form)
+            chains.setdefault(owner[form.name], []).append(form)
     return [
         Place(
-            form=owner,
-            over=tuple(f.name for f in members if f.name != owner),
+            form=first,
+            over=tuple(f.name for f in members if f.name != first),
             size_bytes=max(f.partition_bytes for f in members),
             first=min(f.first_step for f in members),
             last=max(f.last_step for f in members),
         )
-        for owner, members in chains.items()
+        for first, members in chains.items()
     ]
 
 
