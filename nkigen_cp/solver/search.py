@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from ortools.sat.python import cp_model
 
 from nkigen_cp.errors import PlanError
-from nkigen_cp.solver.decisions import Decisions, work_of
+from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.families import cover, engines, layouts, memory, reuse
 from nkigen_cp.solver.families.engines import SERIAL_SHARE
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.variables import Variables, create_variables
+from nkigen_cp.solver.work import work_of
 
 BUDGET = {"fast": 1.0, "balanced": 4.0, "max": 60.0}
 """Deterministic time per effort; one unit took 2.5 to 10 wall seconds on two cores."""

@@ -17,7 +17,7 @@ from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.solver.assemble import assemble
 from nkigen_cp.solver.check import check_plan
 from nkigen_cp.solver.codec import dumps
-from nkigen_cp.solver.decisions import Decisions, work_in, work_of
+from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.families import memory
 from nkigen_cp.solver.families.engines import SERIAL_SHARE
 from nkigen_cp.solver.files import graph_record
@@ -40,6 +40,7 @@ from nkigen_cp.solver.structure import Structure, structured
 from nkigen_cp.solver.structure.grow import proposals, smaller
 from nkigen_cp.solver.structure.peel import peeled, worth_peeling
 from nkigen_cp.solver.traffic import moved_bytes
+from nkigen_cp.solver.work import work_in, work_of
 from nkigen_cp.targets.target import Target
 
 TRIES = {"fast": 8, "balanced": 16, "max": 24}

@@ -10,10 +10,10 @@ import pytest
 import nkigen_cp as cp
 from nkigen_cp.ir.factor.refine import refine
 from nkigen_cp.ir.rewrite import canonicalise
-from nkigen_cp.solver.decisions import work_of
 from nkigen_cp.solver.instance import build_instance
 from nkigen_cp.solver.resume import decisions_of
 from nkigen_cp.solver.structure import Structure
+from nkigen_cp.solver.work import work_of
 from nkigen_cp.workloads import WORKLOADS
 from tests.solver.nests import nested_plan
 

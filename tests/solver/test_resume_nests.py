@@ -8,7 +8,6 @@ import pytest
 from ortools.sat.python import cp_model
 
 from nkigen_cp.solver.assemble import assemble
-from nkigen_cp.solver.decisions import work_of
 from nkigen_cp.solver.families import memory
 from nkigen_cp.solver.instance import Instance, build_instance
 from nkigen_cp.solver.resume import decisions_of
@@ -16,6 +15,7 @@ from nkigen_cp.solver.search import _hint as hint  # pyright: ignore[reportPriva
 from nkigen_cp.solver.search import build_model
 from nkigen_cp.solver.solve import canonical
 from nkigen_cp.solver.structure import Structure, structured
+from nkigen_cp.solver.work import work_of
 from tests.solver.nests import FAST, NESTS, Nest, structure_of
 
 

@@ -48,13 +48,13 @@ def _loads(
     for tensor in feeds[nest]:
         choice = instance.choices[tensor]
         moves = zip(choice.moves, variables.moved[tensor], strict=True)
-        loads += [m.busy_ns[DMA] * literal for m, literal in moves if is_ahead(m, nest)]
+        loads += [m.busy_ns[DMA] * literal for m, literal in moves if _is_ahead(m, nest)]
         visits = [(x, v) for (t, x, _), v in variables.visiting.items() if t == tensor]
         loads += [load_ns(choice, x) * literal for x, literal in visits]
     return loads
 
 
-def is_ahead(move: Move, nest: str) -> bool:
+def _is_ahead(move: Move, nest: str) -> bool:
     """Whether a move loads something outside of the nest."""
     return move.source is None and DMA in move.busy_ns and nest_of(path_of(move)) != nest
 
