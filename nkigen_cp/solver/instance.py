@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.program import FactorOp, Program
 from nkigen_cp.ir.tensor.table import OPS, Family
+from nkigen_cp.solver.admit import Admit, everything
 from nkigen_cp.solver.candidates import Candidate, Context, Need, repeated
 from nkigen_cp.solver.choices import Around, Choice, Uses, choice_of
 from nkigen_cp.solver.constants import recognise
@@ -53,12 +54,10 @@ def planned(program: Program) -> Program:
     return split_stores(program)[0]
 
 
-def build_instance(
-    program: Program, target: Target, *, spared: frozenset[str] = frozenset()
-) -> Instance:
+def build_instance(program: Program, target: Target, *, admit: Admit = everything) -> Instance:
     """All candidates and moves of a program on a target.
 
-    Engines that are ``spared`` do nothing inside loops that others can.
+    Candidates that ``admit`` leaves out are not used.
 
     Raises:
         Infeasible: an op has no candidate at all; names it and the user's line.
@@ -75,7 +74,7 @@ def build_instance(
     context = replace(context, program=program)
     candidates: list[Candidate] = []
     for op in program.ops.values():
-        found = _candidates(context, op, spared)
+        found = admit(op, _candidates(context, op))
         if not found and not any(op.name in c.ops for c in candidates):
             raise Infeasible(
                 f"op {op.name!r} ({op.kind}){op.where()}: no instruction of {target.name} "
@@ -127,7 +126,7 @@ def _placed(c: Candidate) -> Candidate:
     return replace(c, needs=anywhere(c.needs), makes=anywhere(c.makes))
 
 
-def _candidates(context: Context, op: FactorOp, spared: frozenset[str]) -> list[Candidate]:
+def _candidates(context: Context, op: FactorOp) -> list[Candidate]:
     family = OPS[op.kind].family
     if family is Family.CONTRACT:
         found = contract_candidates(context, op)
@@ -144,14 +143,7 @@ def _candidates(context: Context, op: FactorOp, spared: frozenset[str]) -> list[
         for c in found
         if all(paths[o] == op.path for o in c.ops)
         and not (op.path and isinstance(c.spec, Contract) and c.spec.stream)
-        and not (op.path and _spare(c, found, spared))
     ]
-
-
-def _spare(c: Candidate, found: Sequence[Candidate], spared: frozenset[str]) -> bool:
-    """Whether a spared engine would do what others can."""
-    others = (o for o in found if o.ops == c.ops and not spared & o.busy_ns.keys())
-    return bool(spared & c.busy_ns.keys()) and any(o.makes == c.makes for o in others)
 
 
 def _universe(program: Program, candidates: list[Candidate]) -> dict[str, list[Layout]]:

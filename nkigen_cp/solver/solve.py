@@ -14,6 +14,7 @@ from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.rewrite import canonicalise
 from nkigen_cp.ir.tensor.graph import Graph
+from nkigen_cp.solver.admit import Admit, everything, sparing
 from nkigen_cp.solver.assemble import assemble
 from nkigen_cp.solver.check import check_plan
 from nkigen_cp.solver.codec import dumps
@@ -95,7 +96,7 @@ def solve_graph(
         Infeasible: nothing fits; the message names the tensors that are too large together.
     """
     core = canonical(graph, options)
-    request = _Request(graph, core, target, options, hint, on_progress, clock)
+    request = Request(graph, core, target, options, hint, on_progress, clock)
     solved: list[PlanData] = []
     for chip in (target, *smaller(target)):
         found = proposals(core, chip)
@@ -110,7 +111,9 @@ def solve_graph(
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class Request:
+    """One call of solve: what is asked, and which structures have no plan."""
+
     graph: Graph
     core: Graph
     target: Target
@@ -133,7 +136,7 @@ class _Request:
         if not used or not plan.deterministic or len(self.core.ops) * 2 > OPS_AT_ONCE:
             return plan
         try:
-            other = self.solved(_structure(plan), spared=frozenset({"gpsimd"}))
+            other = self.solved(_structure(plan), admit=sparing("gpsimd"))
         except Infeasible:
             return plan  # nothing else was found in the budget
         return self.best((plan, other))
@@ -165,9 +168,9 @@ class _Request:
                 break
         return best
 
-    def solved(self, structure: Structure, *, spared: frozenset[str] = frozenset()) -> PlanData:
+    def solved(self, structure: Structure, *, admit: Admit = everything) -> PlanData:
         """The best plan with these loops, its steps in order; raises Infeasible if nothing fits."""
-        return self.ordered(self.unordered(structure, spared=spared))
+        return self.ordered(self.unordered(structure, admit=admit))
 
     def ordered(self, plan: PlanData) -> PlanData:
         """The plan with its steps in the best order, checked; Ctrl-C leaves them as they are."""
@@ -183,14 +186,14 @@ class _Request:
         """The program that the plan's steps speak about."""
         return planned(structured(self.core, _structure(plan)))
 
-    def unordered(self, structure: Structure, *, spared: frozenset[str] = frozenset()) -> PlanData:
+    def unordered(self, structure: Structure, *, admit: Admit = everything) -> PlanData:
         """The best plan with these loops, its steps in the order in which they were found.
 
         Raises:
             Infeasible: nothing fits.
         """
         program = structured(self.core, structure)
-        instance = build_instance(program, self.target, spared=spared)
+        instance = build_instance(program, self.target, admit=admit)
         first = greedy(instance)
         outcome = self._searched(instance, first)
         found = [d for d in (outcome.decisions, first) if d is not None]
