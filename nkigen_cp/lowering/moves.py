@@ -155,6 +155,9 @@ def lower_generate(b: Builder, target: Placement, spec: Generate) -> None:
     if not spec.coefficients:
         return
     weight = spec.coefficients
+    offset = Affine(const=spec.offset)
+    for fixed in layout.fixed:
+        offset = offset + target.at[fixed.loop] * weight.get(fixed.factor, 0)
     size = tensor.factor(layout.partition[0]).size if layout.partition else 1
     free = geometry(tensor, layout).free
     for first, chunks, rows in pieces(size, run):
@@ -179,7 +182,7 @@ def lower_generate(b: Builder, target: Placement, spec: Generate) -> None:
                 "channel_multiplier": weight.get(layout.partition[-1], 0)
                 if layout.partition
                 else 0,
-                "offset": spec.offset + first * outer,
+                "offset": offset + first * outer,
                 "on_true_tile": tile,
                 "on_false_value": _value(spec.inside, tensor.dtype),
                 "cmp_op": "less",

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.lowering.lower import lower_steps
-from nkigen_cp.schedule.improve import Schedule, pipelined, reordered
+from nkigen_cp.schedule.improve import pipelined, reordered
 from nkigen_cp.schedule.measure import Measure
 from nkigen_cp.schedule.problem import gather
+from nkigen_cp.schedule.rigid import Schedule
 from nkigen_cp.schedule.settle import settled
 from nkigen_cp.schedule.tree import Level, level_of, levels
 from nkigen_cp.simulate.timeline import estimate

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from nkigen_cp.schedule.anneal import annealed
 from nkigen_cp.schedule.problem import Problem
-from nkigen_cp.schedule.rigid import Rigid
+from nkigen_cp.schedule.rigid import Rigid, Schedule
 
 ROUNDS = {"fast": 12, "balanced": 40, "max": 200}
 """Rounds of moves, by effort."""
@@ -22,16 +23,6 @@ PERIODS = (100, 115, 135, 160, 200)
 
 SPARE = (2, 1, 0)
 """Copies of a tile beyond those that are alive in program order; the first that has room."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """Items in order, their delays, copies per room, and the time of all iterations."""
-
-    order: tuple[int, ...]
-    delays: tuple[int, ...]
-    copies: tuple[int, ...]
-    length_ns: int
 
 
 def reordered(problem: Problem, effort: str) -> Schedule | None:
@@ -63,7 +54,19 @@ def pipelined(problem: Problem, effort: str) -> Schedule | None:
     given = tuple(range(len(problem.spans)))
     orders = dict.fromkeys((given, *(s.order for s in _passes(rigid, effort))))
     found = [s for order in orders if (s := _overlapped(rigid, order, effort)) is not None]
-    return min(found, key=lambda s: s.length_ns, default=None)
+    best = min(found, key=lambda s: s.length_ns, default=None)
+    if best is None:
+        return None
+
+    def timed(order: tuple[int, ...], delays: tuple[int, ...]) -> Schedule | None:
+        allowed = list(delays)
+        _settle(rigid, allowed)
+        least = min(allowed)
+        if max(allowed) - least > MOST_DELAY:
+            return None
+        return _timed(rigid, order, tuple(d - least for d in allowed))
+
+    return annealed(rigid, best, timed, effort)
 
 
 def _overlapped(rigid: Rigid, order: tuple[int, ...], effort: str) -> Schedule | None:

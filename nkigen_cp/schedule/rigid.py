@@ -19,6 +19,16 @@ PACE = 4
 """Iterations over which that pace is taken."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Items in order, their delays, copies per room, and the time of all iterations."""
+
+    order: tuple[int, ...]
+    delays: tuple[int, ...]
+    copies: tuple[int, ...]
+    length_ns: int
+
+
 @dataclass(slots=True, eq=False)
 class Rigid:
     """A problem with its items' lanes, predecessors and rooms by number."""

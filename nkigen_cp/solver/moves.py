@@ -276,10 +276,12 @@ def _replicated_ns(
 def generate_moves(
     context: Context, tensor: FactorTensor, layout: Layout, spec: Generate
 ) -> list[Move]:
-    """A constant made on chip in the layout: memset, then affine_select where it is not uniform."""
+    """A constant made on chip in the layout: memset, then affine_select where it is not uniform.
+
+    In a loop every iteration makes its own position.
+    """
     shape = geometry(tensor, layout)
-    varies = any(spec.coefficients.get(n, 0) for n in layout.fixed_names)
-    if varies or not _affine_over_partitions(tensor, layout, spec):
+    if not _affine_over_partitions(tensor, layout, spec):
         return []
     out = OperandShape(
         memory=Memory.SBUF,

@@ -54,6 +54,21 @@ def test_items_of_one_lane_keep_each_other_waiting_unless_delayed() -> None:
     assert found.length_ns == 8 * 200
 
 
+def test_where_lanes_idle_orders_and_delays_change_together() -> None:
+    chain = ("tensor", "scalar", "vector", "scalar", "vector", "tensor")
+    edges = tuple((6 * k + n, 6 * k + n + 1) for k in range(3) for n in range(5))
+    problem = _problem(*chain * 3, edges=edges, trips=16, capacity=1200)
+    greedy, found = pipelined(problem, "fast"), pipelined(problem, "balanced")
+    assert greedy is not None
+    assert found is not None
+    assert found.length_ns < 0.9 * greedy.length_ns
+    assert found == pipelined(problem, "balanced")
+    place = {k: n for n, k in enumerate(found.order)}
+    assert all(place[a] < place[b] and found.delays[a] <= found.delays[b] for a, b in edges)
+    peak = Rigid(problem).peak_bytes(found.order, found.delays, found.copies)
+    assert peak <= problem.capacity_bytes
+
+
 def test_more_trips_than_are_run_go_on_at_the_same_pace() -> None:
     few = Rigid(_problem(*CHAIN, edges=((0, 1), (1, 2)), trips=12))
     many = Rigid(_problem(*CHAIN, edges=((0, 1), (1, 2)), trips=1000))

@@ -8,7 +8,17 @@ from typing import Any
 
 from nkigen_cp.ir.factor.cuts import Cut
 from nkigen_cp.ir.factor.program import Access, FactorIndex
-from nkigen_cp.solver.plan import Contract, Elementwise, Form, Layout, PlanData, Step, Store, Stream
+from nkigen_cp.solver.plan import (
+    Contract,
+    Elementwise,
+    Form,
+    Generate,
+    Layout,
+    PlanData,
+    Step,
+    Store,
+    Stream,
+)
 from nkigen_cp.solver.plan.layout import Fixed
 from tests.solver.corruption import Break, Corruption
 
@@ -199,18 +209,11 @@ def _streamed(plan: PlanData) -> PlanData:
     )(plan)
 
 
-def _generated_inside(plan: PlanData) -> PlanData:
+def _generated_alike(plan: PlanData) -> PlanData:
     """The mask of one block of rows is made as if it were that of any other."""
-    changed = _all(
-        _behind("generate", "load"),
-        _step("generate", path=("L0",)),
-        _layout("const_1@d0", lambda x: x.at(("L0",), (Fixed(factor="d0.0", loop="L0"),))),
-        _form("const_1@d0", lambda f: replace(f, first_step=1, last_step=2)),
-        _form("x@", lambda f: replace(f, first_step=0)),
-        _form("exp_1@hbm", lambda f: replace(f, first_step=1)),
-        _form("x@d0", lambda f: replace(f, first_step=0)),
-    )
-    return changed(plan)
+    (spec,) = (s.spec for s in plan.steps if isinstance(s.spec, Generate))
+    weights = {f: w for f, w in spec.coefficients.items() if f != "d0.0"}
+    return _spec("generate", coefficients=weights)(plan)
 
 
 def _shifted(name: str, other: str, part: int) -> Break:
@@ -362,7 +365,7 @@ NEST_CORRUPTIONS: tuple[Corruption, ...] = (
     Corruption(rule="outputs stored once", program="softmax", breaks=_twice("store")),
     Corruption(rule="meaning", program="softmax", breaks=_reads("max_1", "data", _at_start)),
     Corruption(rule="streams", program=_MATMUL, breaks=_streamed),
-    Corruption(rule="moves", program="causal", breaks=_generated_inside),
+    Corruption(rule="moves", program="causal, mask made per block", breaks=_generated_alike),
     Corruption(
         rule="form sizes", program="softmax", breaks=_form("exps", lambda f: replace(f, copies=1))
     ),

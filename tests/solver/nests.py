@@ -268,6 +268,9 @@ NESTS: dict[str, Nest] = {
     "crossing whole": Nest(function=_turned, shapes=((256, 192),), loops=_TURNED),
     "crossing spilled": Nest(function=_turned, shapes=((512, 512),), loops=_TURNED, sbuf=11_000),
     "causal": Nest(function=_causal, shapes=((256, 256),), loops=(_ROWS,)),
+    "causal, mask made per block": Nest(
+        function=_causal, shapes=((512, 512),), loops=(_ROWS,), homes={"const_1": ("L0",)}
+    ),
     "pairs": Nest(function=_pairs, shapes=((256, 128),), loops=(_ROWS,)),
     "late": Nest(function=_late, shapes=((256, 128),), loops=(_ROWS,)),
     "stored turned": Nest(

@@ -11,15 +11,17 @@ import pytest
 import nkigen_cp as cp
 from nkigen_cp.ir.factor.accumulate import split_from
 from nkigen_cp.ir.factor.program import Program
+from nkigen_cp.ir.factor.refine import refine
 from nkigen_cp.lowering.moves import joined
 from nkigen_cp.solver.plan import Options
 from nkigen_cp.solver.solve import canonical
+from nkigen_cp.solver.structure.follow import parts
 from nkigen_cp.solver.structure.grow import proposals
 from nkigen_cp.solver.structure.tried import Proposal
 from nkigen_cp.targets import TRN2
 from nkigen_cp.targets.target import Target
 from nkigen_cp.workloads.qwen3 import rmsnorm
-from nkigen_cp.workloads.small import matmul, sdpa
+from nkigen_cp.workloads.small import matmul, sdpa, sdpa_causal
 
 Spec = tuple[tuple[int, ...], str]
 
@@ -43,6 +45,16 @@ def test_heads_are_outside_and_blocks_of_queries_inside() -> None:
     outer, inner, *_ = trips_around(found[0].program, "contract_1")
     assert outer == heads
     assert 128 <= tokens // inner <= 512
+
+
+def test_windows_of_a_causal_attention_are_parts_of_a_loop_over_all() -> None:
+    graph = cp.trace(sdpa_causal, *[cp.spec((1, 2, 512, 64), "bfloat16")] * 3)
+    program = refine(canonical(graph, Options(matmul_precision="bf16")))
+    assert len(program.pieces) == 2  # windows of the result with rows of their own in HBM
+    found = parts(program, list(program.ops))
+    ends = [[program.ops[o].output.tensor for o in part][-1] for part in found]
+    assert sorted(ends) == sorted(program.pieces)
+    assert parts(program, found[0]) == [found[0]]
 
 
 def test_what_fits_needs_no_loops() -> None:

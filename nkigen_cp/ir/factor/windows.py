@@ -51,16 +51,26 @@ def _windows(graph: Graph, name: str) -> list[Box]:
                 if shape is None or found.setdefault(starts, shape) != shape:
                     return []
     parts = sorted(found.items())
-    cut = [
+    cut = _cut(tensor, parts)
+    if len(parts) < 2 or not cut or not _disjoint(parts):
+        return []
+    return parts if _in_runs(tensor, parts) or any(_uneven(parts, d) for d in cut) else []
+
+
+def _cut(tensor: Tensor, parts: Sequence[Box]) -> list[int]:
+    """The dims along which some part is not the whole."""
+    return [
         d
         for d, n in enumerate(tensor.shape)
         if any((s[d], shape[d]) != (0, n) for s, shape in parts)
     ]
-    if len(parts) < 2 or not cut or not _disjoint(parts):
-        return []
-    row = min(math.prod(shape[cut[-1] :]) for _, shape in parts) * tensor.dtype.size_bytes
-    long = len(cut) == 1 and row >= ROW_MIN_BYTES
-    return parts if long or any(_uneven(parts, d) for d in cut) else []
+
+
+def _in_runs(tensor: Tensor, parts: Sequence[Box]) -> bool:
+    """Whether one dim is cut, and every part has long runs in HBM."""
+    cut = _cut(tensor, parts)
+    row = min(math.prod(shape[cut[-1] :]) for _, shape in parts) if cut else 0
+    return len(cut) == 1 and row * tensor.dtype.size_bytes >= ROW_MIN_BYTES
 
 
 def _disjoint(parts: Sequence[Box]) -> bool:
@@ -107,7 +117,8 @@ def _reading(op: Op, moved: Mapping[tuple[str, tuple[int, ...]], str]) -> Op:
 def separate_outputs(graph: Graph) -> tuple[Graph, dict[str, HbmWindow]]:
     """The graph writing a tensor per part of an output, and which part of which each of them is.
 
-    Those are the outputs that nobody reads and that ops write in windows of several sizes.
+    Those are the outputs that nobody reads and that ops write in windows, of several sizes or of
+    long runs in HBM: then no loop has to be at the same place of all of them.
     """
     pieces: dict[str, HbmWindow] = {}
     tensors: dict[str, Tensor] = dict(graph.tensors)
@@ -120,7 +131,9 @@ def separate_outputs(graph: Graph) -> tuple[Graph, dict[str, HbmWindow]]:
         ]
         parts = [(starts, shape) for starts, shape in found if shape is not None]
         read = bool(graph.consumers(name)) or any(len(o.outputs) > 1 for o in writers)
-        if read or len(parts) < len(writers) or len({shape for _, shape in parts}) < 2:
+        if read or len(parts) < len(writers) or len(parts) < 2:
+            continue
+        if len({shape for _, shape in parts}) == 1 and not _in_runs(graph.tensors[name], parts):
             continue
         for k, (op, (starts, shape)) in enumerate(zip(writers, parts, strict=True)):
             part = f"{name}.{k}"

@@ -137,10 +137,6 @@ def _generate(facts: Facts, step: Step) -> Iterator[str]:
     if not set(spec.coefficients) <= set(names):
         yield f"weighs unknown factors {sorted(spec.coefficients)}"
         return
-    varying = [f.factor for f in form.layout.fixed if spec.coefficients.get(f.factor, 0)]
-    if varying:
-        yield f"makes the same at every position of {varying[0]}, along which it varies"
-        return
     if not spec.coefficients:
         wanted: Any = facts.program.constants[spec.tensor]
         if {float(wanted.min()), float(wanted.max())} != {float(spec.outside)}:

@@ -7,7 +7,7 @@ that further loops have to break up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from nkigen_cp.ir.factor.program import Program
@@ -63,14 +63,16 @@ USED_SHARE = 0.9
 """Part of SBUF that may be full: layouts waste some, and conversions need some."""
 
 
-def look(program: Program, stores: Sequence[Store], target: Target) -> Coarse:
-    """Estimate a bound program."""
+def look(
+    program: Program, stores: Sequence[Store], target: Target, generated: Collection[str] = ()
+) -> Coarse:
+    """Estimate a bound program; the chip makes the constants ``generated`` itself."""
     names = list(program.ops)
     spans = spans_of([program.ops[n].path for n in names])
     homes = homes_of(program, stores)
     positions = {n: k for k, n in enumerate(names)}
     options = {
-        t: Options(TensorUses(program, t, homes[t], positions, spans, target))
+        t: Options(TensorUses(program, t, homes[t], positions, spans, target, t in generated))
         for t in program.tensors
         if (program.producers(t) or program.consumers(t)) and not _in_passing(program, t)
     }

@@ -92,6 +92,27 @@ def instances(program: Program, axis: Axis, among: Sequence[str]) -> list[list[s
     return [found[k] for k in sorted(found)]
 
 
+def parts(program: Program, group: Sequence[str]) -> list[list[str]]:
+    """The ops of a loop in parts of which none reads what another one writes."""
+    inside = dict.fromkeys(group)
+    part = {name: name for name in group}
+
+    def first(name: str) -> str:
+        while part[name] != name:
+            name = part[name]
+        return name
+
+    for name in group:
+        for access in program.ops[name].accesses:
+            for writer in program.producers(access.tensor):
+                if writer.name in inside:
+                    part[first(name)] = first(writer.name)
+    found: dict[str, list[str]] = {}
+    for name in group:
+        found.setdefault(first(name), []).append(name)
+    return list(found.values())
+
+
 def _leaves(axis: Axis, writer: FactorOp, reader: FactorOp, access: Access) -> int:
     """1 if the reader cannot be in the writer's loop, else 0."""
     mine, other = axis.digits.get(writer.name), axis.digits.get(reader.name)

@@ -10,7 +10,7 @@ from nkigen_cp.ir.factor.accumulate import split_from
 from nkigen_cp.ir.factor.cuts import Cut
 from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.ir.factor.program import FactorOp, FactorTensor, Loop, Program
-from nkigen_cp.solver.structure.follow import Axis, follow, instances
+from nkigen_cp.solver.structure.follow import Axis, follow, instances, parts
 from nkigen_cp.solver.structure.tried import Proposal, Search
 from nkigen_cp.solver.structure.values import Structure
 
@@ -142,7 +142,8 @@ def _with_loop(
     """Loops over the outer part of the seeds' factors, inside of those that their ops share.
 
     Reductions over the axis are part of the loop, adding up part by part, or follow it; and the
-    loops are around all ops that run along the axis, or only around those next to the seeds.
+    loops are around all ops that run along the axis, or only around those next to the seeds. Ops
+    that have nothing to do with each other share a loop, or have one each inside of other loops.
     """
     cut = tuple(dict.fromkeys((*structure.cuts, *cuts)))
     bound = job.program(Structure(cuts=cut, loops=structure.loops))
@@ -163,7 +164,11 @@ def _with_loop(
     for left in ([], reducing) if reducing else ([],):
         digits = {o: d for o, d in axis.digits.items() if o not in left}
         groups = instances(bound, replace(axis, digits=digits), among)
-        for chosen in (groups, [g for g in groups if any(o in near for o in g)]):
+        chosen_groups = [groups, [g for g in groups if any(o in near for o in g)]]
+        if scope:
+            # What the parts read in common is there already, in the loops around.
+            chosen_groups.append([part for g in groups for part in parts(bound, g)])
+        for chosen in chosen_groups:
             loops = _added(bound, axis, chosen, structure.loops)
             if loops not in tried:
                 tried.append(loops)

@@ -41,7 +41,10 @@ def bytes_at(residency: Residency, position: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TensorUses:
-    """A tensor of a bound program, and where the ops are that use it."""
+    """A tensor of a bound program, and where the ops are that use it.
+
+    ``generated`` is a constant that the chip makes where it is needed.
+    """
 
     program: Program
     name: str
@@ -49,6 +52,7 @@ class TensorUses:
     positions: Mapping[str, int]
     spans: Spans
     target: Target
+    generated: bool
 
     @property
     def looped(self) -> bool:
@@ -138,6 +142,8 @@ def _others(t: TensorUses) -> list[Residency]:
     writers = [o.name for o in program.producers(t.name)]
     readers = [o.name for o in program.consumers(t.name)]
     path = {o: program.ops[o].path for o in (*writers, *readers)}
+    if t.generated:
+        return _made_anew(t, readers, path)
     if not writers:
         return [] if t.name in program.constants else _loads(t, readers, path)
     made: list[Residency] = []
@@ -191,6 +197,16 @@ def _loads(t: TensorUses, readers: Sequence[str], path: Mapping[str, Path]) -> l
             waiting += loaded if nested and copies_of(t.program, shared) == 1 else 0
         found.append(Residency(stays=tuple(stays), moved_bytes=moved, waiting_bytes=waiting))
     return sorted(found, key=lambda r: r.moved_bytes)
+
+
+def _made_anew(t: TensorUses, readers: Sequence[str], path: Mapping[str, Path]) -> list[Residency]:
+    """Made on the chip for every iteration, at ever deeper homes."""
+    found: list[Residency] = []
+    for k in range(1, max((len(path[r]) for r in readers), default=0) + 1):
+        homes = dict.fromkeys(path[r][:k] for r in readers)
+        stays = [t.stay(h, [r for r in readers if path[r][:k] == h]) for h in homes]
+        found.append(Residency(stays=tuple(stays), moved_bytes=0))
+    return found
 
 
 def _partition_bytes(

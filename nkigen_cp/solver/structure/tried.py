@@ -11,6 +11,7 @@ from nkigen_cp.ir.factor.nest import bind
 from nkigen_cp.ir.factor.program import Loop, Program
 from nkigen_cp.ir.factor.refine import refine
 from nkigen_cp.ir.tensor.graph import Graph
+from nkigen_cp.solver.constants import recognise
 from nkigen_cp.solver.stores import split_stores
 from nkigen_cp.solver.structure.coarse import Coarse, look
 from nkigen_cp.solver.structure.values import Structure
@@ -48,6 +49,14 @@ class Search:
     bound: dict[Key, Program | None] = field(default_factory=dict[Key, Program | None])
     seen: dict[object, Proposal] = field(default_factory=dict[object, Proposal])
     dims: dict[Dim, Dim] = field(default_factory=dict[Dim, Dim])
+    generated: list[str] | None = None
+
+    def made_on_chip(self) -> list[str]:
+        """The constants that the chip can make itself."""
+        if self.generated is None:
+            whole = self.factored[()]
+            self.generated = [n for n, a in whole.constants.items() if recognise(whole, n, a)]
+        return self.generated
 
     def program(self, structure: Structure) -> Program | None:
         """The program of a structure, None where it has none."""
@@ -91,7 +100,7 @@ def proposal(job: Search, structure: Structure) -> Proposal | None:
         return None
     key = _shape(program)
     if key not in job.seen:
-        coarse = look(*split_stores(program), job.target)
+        coarse = look(*split_stores(program), job.target, job.made_on_chip())
         job.seen[key] = Proposal(structure=structure, program=program, coarse=coarse)
     return job.seen[key]
 

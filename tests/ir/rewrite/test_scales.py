@@ -15,6 +15,7 @@ import nkigen_cp as cp
 from nkigen_cp.ir.rewrite import canonicalise
 from nkigen_cp.ir.tensor.graph import Axis, Graph, Op, Operand, identity_index
 from nkigen_cp.ir.tensor.interpret import interpret
+from nkigen_cp.workloads.small import sdpa_causal
 from tests.ir.rewrite.sketch import Sketch, check
 
 Function = Callable[..., Any]
@@ -155,6 +156,18 @@ def test_other_factors_stay(function: Function) -> None:
     core = canonicalise(graph)
     assert scaled_results(core) == []
     same(graph, core, arrays())
+
+
+def test_windows_of_one_result_are_scaled_each_by_itself() -> None:
+    graph = cp.trace(sdpa_causal, *[cp.spec((1, 1, 512, 8))] * 3)
+    core = canonicalise(graph, assume_masked=True)
+    products = scaled_results(core)
+    written = [op.outputs[0] for op in products]
+    assert {o.tensor for o in written} == set(core.output_names)
+    assert [o.index[2].offset for o in written] == [0, 256]
+    assert all(core.tensors[op.operands[0].tensor].size == 256 * 8 for op in products)
+    rng = np.random.default_rng(0)
+    same(graph, core, [rng.standard_normal((1, 1, 512, 8)).astype(np.float32) for _ in "qkv"])
 
 
 def test_the_sum_is_rounded_once() -> None:
