@@ -95,11 +95,26 @@ def _unturned(draft: Draft, op: Op, side: int) -> tuple[Operand, Op | None]:
 
 
 def _is_smaller(draft: Draft, op: Op, product: Tensor) -> bool:
-    """Whether a contraction yields a whole tensor of floats that is smaller than the product."""
-    out = op.outputs[0]
+    """Whether a contraction yields floats that are fewer than those of the product."""
+    written = _written(draft, op)
+    return written is not None and written.dtype.is_float and written.size < product.size
+
+
+def _written(draft: Draft, op: Op) -> Tensor | None:
+    """What an op writes, a whole tensor or one window of it, as a tensor by itself.
+
+    None where that is anything else, as a diagonal.
+    """
+    (out,) = op.outputs
     result = _held(draft, out)
-    whole = draft.producer(result.name) is not None and plain_dims(out, result, op.axes) is not None
-    return whole and result.dtype.is_float and result.size < product.size
+    index = normal(out.index, op.axes)
+    live = [d.terms[0].axis for d in index if d.terms]
+    plain = all(len(d.terms) < 2 and all(t.stride == 1 for t in d.terms) for d in index)
+    if not plain or len(set(live)) < len(live):
+        return None
+    return replace(
+        result, shape=tuple(op.axes[d.terms[0].axis].size if d.terms else 1 for d in index)
+    )
 
 
 def _held(draft: Draft, operand: Operand) -> Tensor:
@@ -142,9 +157,11 @@ def _normalises(draft: Draft, row: str, full: str) -> bool:
 
 def _move(draft: Draft, op: Op, side: int, scaled: _Scaled) -> None:
     """Let the contraction read the operand without its factor, and multiply its result by it."""
-    out = op.outputs[0]
-    like = replace(draft.tensors[out.tensor], dtype=FLOAT32)
-    unscaled = replace(out, tensor=draft.new_tensor(f"{out.tensor}_unscaled", like))
+    (out,) = op.outputs
+    like = _written(draft, op)
+    assert like is not None  # as for every factor that was found
+    tensor = draft.new_tensor(f"{out.tensor}_unscaled", replace(like, dtype=FLOAT32))
+    unscaled = Operand(tensor=tensor, index=tuple(replace(d, offset=0) for d in out.index))
     kept = [n for n, a in enumerate(op.axes) if not a.reduced]
     numbers = {old: new for new, old in enumerate(kept)}
     row = replace(scaled.row, index=normal(scaled.row.index, op.axes))
