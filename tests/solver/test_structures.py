@@ -17,7 +17,10 @@ from nkigen_cp.solver.plan import Options
 from nkigen_cp.solver.solve import canonical
 from nkigen_cp.solver.structure.follow import parts
 from nkigen_cp.solver.structure.grow import proposals
-from nkigen_cp.solver.structure.tried import Proposal
+from nkigen_cp.solver.structure.loops import grown_at
+from nkigen_cp.solver.structure.tried import Proposal, Search, proposal
+from nkigen_cp.solver.structure.values import Structure
+from nkigen_cp.solver.structure.waiting import unlooped_in
 from nkigen_cp.targets import TRN2
 from nkigen_cp.targets.target import Target
 from nkigen_cp.workloads.qwen3 import rmsnorm
@@ -85,6 +88,41 @@ def test_further_loops_go_around_the_ops_of_a_sum_over_a_loop() -> None:
         origins = {split_from(p.program, n) for n in p.program.ops} - {None}
         looped = {o for k in p.structure.loops for o in k.digits}
         assert looped <= origins
+
+
+def _two_products(x: Any, w: Any, v: Any) -> Any:
+    return np.exp(np.exp(x) @ w) @ v
+
+
+def _two_products_search() -> Search:
+    graph = cp.trace(_two_products, *(cp.spec((512, 512), "bfloat16") for _ in range(3)))
+    return Search(canonical(graph, Options()), TRN2)
+
+
+def test_work_outside_of_loops_is_listed_from_one_contraction_to_the_next() -> None:
+    found = proposal(_two_products_search(), Structure())
+    assert found is not None
+    ops = found.program.ops.values()
+    kinds = [
+        [next(o.kind for o in ops if o.output.tensor == t) for t in names]
+        for _, names in (unlooped_in(found.program, TRN2))
+    ]
+    assert kinds == [["exp"], ["contract", "exp"], ["contract"]]
+    wasted = [ns for ns, _ in unlooped_in(found.program, TRN2)]
+    assert wasted[0] == wasted[1] > wasted[2] == 0
+
+
+def test_a_block_of_one_set_of_partitions_is_not_cut_again() -> None:
+    job = _two_products_search()
+    job.program(Structure())
+    whole = proposal(job, Structure())
+    blocks = proposal(job, Structure(cuts=(job.cut("x", 0, 128),)))
+    assert whole is not None
+    assert blocks is not None
+    for found in (whole, blocks):
+        grown = list(grown_at(job, found, ["x"], (128, 256)))
+        assert grown
+        assert all(c.inner >= TRN2.partitions for s in grown for c in s.cuts)
 
 
 def test_proposals_are_the_same_every_time() -> None:

@@ -19,8 +19,8 @@ from nkigen_cp.solver.structure.waiting import (
     alone_in,
     engine_ns,
     filling_ns,
-    op_ns,
     slow_groups,
+    unlooped_in,
 )
 from nkigen_cp.targets.target import Target
 
@@ -35,8 +35,8 @@ class Coarse:
     ``crowded`` lists the largest tensors alive where most is missing; empty if everything fits.
     ``hopeless`` says that an accumulator is too large, which no further inner loop makes smaller.
     ``slow`` lists groups of tensors that are worth breaking up although they fit, the costliest
-    first: one that crosses HBM again for want of room with those in its way, or the largest tiles
-    of a nest of which SBUF holds too few iterations.
+    first: one that crosses HBM again for want of room with those in its way, the largest tiles of a
+    nest of which SBUF holds too few iterations, or the largest of a stretch between nests.
     """
 
     dma_ns: float
@@ -79,6 +79,7 @@ def look(
     room = int(target.sbuf_partition_bytes * USED_SHARE)
     found = settle({t: o for t, o in options.items() if o.first is not None}, len(names), room)
     alone = alone_in(program, found, room, target)
+    unlooped = unlooped_in(program, target)
     moved = sum(r.moved_bytes for r in found.taken.values())
     moved += sum(program.tensors[t].size_bytes for t in program.outputs)
     return Coarse(
@@ -88,7 +89,7 @@ def look(
         + sum(ns for ns, _ in alone)
         + filling_ns(program, target)
         + _first_loads(program, found) / target.hbm_bytes_per_ns
-        + sum(op_ns(program, op, target)[1] for op in program.ops.values() if not op.path),
+        + sum(ns for ns, _ in unlooped),
         iterations=sum(
             program.trips(p) for p in dict.fromkeys(o.path for o in program.ops.values()) if p
         ),
@@ -97,7 +98,8 @@ def look(
         hopeless=any(
             s.size_bytes > room for t in program.carried.values() for s in found.taken[t].stays
         ),
-        slow=slow_groups(found, alone, target),
+        # A program without any loops overlaps as it is: its ops have whole tensors to work on.
+        slow=slow_groups(found, (*alone, *(unlooped if program.loops else ())), target),
     )
 
 

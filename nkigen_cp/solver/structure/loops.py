@@ -35,10 +35,19 @@ def grown_at(
         for k, factor in enumerate(tensor.factors):
             if factor.name in looped or _axis_of(job, tensor, k) in done:
                 continue  # a smaller block of a loop that is there does the same
+            if _is_block(job, tensor, k):
+                continue
             seeds = [(t, t.factors[k].name) for t in (tensor, *_alike(p.program, tensor, k))]
             for inner in blocks_of(factor.size, blocks):
                 cuts = [c for t, f in seeds for c in _cuts(job, t, f, inner)]
                 yield from _with_loop(job, p.structure, cuts, seeds, inner)
+
+
+def _is_block(job: Search, tensor: FactorTensor, place: int) -> bool:
+    """Whether a factor is a block that an axis was cut into and that fits the partitions."""
+    size = tensor.factors[place].size
+    dim, _ = dim_of(tensor, place)
+    return WHOLE_UP_TO < size <= job.target.partitions and size < tensor.shape[dim]
 
 
 def _alike(program: Program, tensor: FactorTensor, place: int) -> list[FactorTensor]:

@@ -61,6 +61,28 @@ def alone_in(program: Program, found: Settled, room: int, target: Target) -> lis
     return wasted
 
 
+def unlooped_in(program: Program, target: Target) -> list[Waste]:
+    """Work outside of loops besides contracting, which hardly overlaps with what is around it.
+
+    It is listed from one use of the Tensor Engine up to the next.
+    """
+    runs: list[list[FactorOp]] = [[]]
+    contracting = False
+    for op in program.ops.values():
+        begins = OPS[op.kind].family is Family.CONTRACT and not contracting
+        contracting = OPS[op.kind].family is Family.CONTRACT
+        if op.path or begins:
+            runs.append([])
+        if not op.path:
+            runs[-1].append(op)
+    wasted: list[Waste] = []
+    for run in filter(None, runs):
+        made = dict.fromkeys(o.output.tensor for o in run)
+        largest = sorted(made, key=lambda t: (-program.tensors[t].size_bytes, t))[:WAY]
+        wasted.append((sum(op_ns(program, o, target)[1] for o in run), tuple(largest)))
+    return wasted
+
+
 def filling_ns(program: Program, target: Target) -> float:
     """Engines fill and drain once per run of an innermost loop, about one iteration's work."""
     total = 0.0
@@ -73,7 +95,7 @@ def filling_ns(program: Program, target: Target) -> float:
 def slow_groups(
     found: Settled, alone: Sequence[Waste], target: Target
 ) -> tuple[tuple[str, ...], ...]:
-    """Groups of tensors by what they cost."""
+    """Groups of tensors by what they cost; ``alone`` is work that nothing overlaps."""
     again = [
         (added / target.hbm_bytes_per_ns, tuple(dict.fromkeys((name, *way[:WAY]))))
         for added, name, way in found.demoted
