@@ -105,12 +105,14 @@ def _spaced(rigid: Rigid, order: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
 def _timed(rigid: Rigid, order: tuple[int, ...], delays: tuple[int, ...]) -> Schedule | None:
     """The loop with as many copies as there is room for; None if there is none for those needed."""
     problem = rigid.problem
+    needed = [
+        max(delays[u] for u in room.users) - delays[room.users[0]] + 1 for room in problem.rooms
+    ]
+    if rigid.peak_bytes(order, delays, needed) > problem.capacity_bytes:
+        return None
     for spare in SPARE:
-        copies = tuple(
-            max(delays[u] for u in room.users) - delays[room.users[0]] + 1 + spare
-            for room in problem.rooms
-        )
-        if rigid.peak_bytes(order, delays, copies) <= problem.capacity_bytes:
+        copies = tuple(n + spare for n in needed)
+        if not spare or rigid.peak_bytes(order, delays, copies) <= problem.capacity_bytes:
             time_ns = rigid.loop_ns(order, delays, copies)
             return Schedule(order=order, delays=delays, copies=copies, length_ns=time_ns)
     return None
