@@ -63,6 +63,16 @@ def _windows(graph: Graph, name: str) -> list[Box]:
     return parts if long or any(_uneven(parts, d) for d in cut) else []
 
 
+def _apart(tensor: Tensor, parts: Sequence[Box]) -> bool:
+    """Whether parts can share no form, or are worth a store of their own."""
+    shapes = list(dict.fromkeys(shape for _, shape in parts))
+    if len(shapes) > 1:
+        return True
+    cut = [d for d, (n, whole) in enumerate(zip(shapes[0], tensor.shape, strict=True)) if n < whole]
+    row = math.prod(shapes[0][cut[-1] :]) * tensor.dtype.size_bytes if cut else 0
+    return len(cut) == 1 and row >= ROW_MIN_BYTES
+
+
 def _disjoint(parts: Sequence[Box]) -> bool:
     return not any(
         all(
@@ -120,7 +130,7 @@ def separate_outputs(graph: Graph) -> tuple[Graph, dict[str, HbmWindow]]:
         ]
         parts = [(starts, shape) for starts, shape in found if shape is not None]
         read = bool(graph.consumers(name)) or any(len(o.outputs) > 1 for o in writers)
-        if read or len(parts) < len(writers) or len({shape for _, shape in parts}) < 2:
+        if read or len(parts) < max(2, len(writers)) or not _apart(graph.tensors[name], parts):
             continue
         for k, (op, (starts, shape)) in enumerate(zip(writers, parts, strict=True)):
             part = f"{name}.{k}"
