@@ -190,12 +190,16 @@ def _moved(rigid: Rigid, best: Schedule, rounds: int) -> Schedule:
         for item in best.order:
             for order in _elsewhere(rigid, best.order, item):
                 time_ns = rigid.pass_ns(order)
-                fits = rigid.peak_bytes(order, best.delays, best.copies)
-                if time_ns < best.length_ns and fits <= rigid.problem.capacity_bytes:
+                if time_ns < best.length_ns and _fits(rigid, order, best):
                     best = replace(best, order=order, length_ns=time_ns)
         if best.length_ns == start:
             break
     return best
+
+
+def _fits(rigid: Rigid, order: tuple[int, ...], like: Schedule) -> bool:
+    peak_bytes = rigid.peak_bytes(order, like.delays, like.copies)
+    return peak_bytes <= rigid.problem.capacity_bytes
 
 
 def _elsewhere(rigid: Rigid, order: Sequence[int], item: int) -> Iterator[tuple[int, ...]]:

@@ -123,7 +123,11 @@ class Rigid:
                 if delays[u] != delays[opens]:
                     always += room.size_bytes * count
                     break
-                first, last = min(first, place[u]), max(last, place[u])
+                at = place[u]
+                if at < first:
+                    first = at
+                elif at > last:
+                    last = at
             else:
                 steps[first] += room.size_bytes * count
                 steps[last + 1] -= room.size_bytes * count
