@@ -40,6 +40,7 @@ from nkigen_cp.solver.structure import Structure, structured
 from nkigen_cp.solver.structure.grow import proposals, smaller
 from nkigen_cp.solver.structure.overlap import overlapping
 from nkigen_cp.solver.structure.peel import peeled, worth_peeling
+from nkigen_cp.solver.swaps import swapped
 from nkigen_cp.solver.traffic import moved_bytes
 from nkigen_cp.solver.work import work_in, work_of
 from nkigen_cp.targets.target import Target
@@ -64,6 +65,9 @@ NEAR = 0.95
 
 WORTH = 0.97
 """Part of the cost that is left where parts are worth their longer source."""
+
+SWAPS = {"fast": 0, "balanced": 8, "max": 64}
+"""Plans of the same objective that are timed, by effort."""
 
 OPS_AT_ONCE = 100
 """Ops of all structures that are solved to be compared."""
@@ -114,7 +118,8 @@ def solve_graph(
         solved += request.tried(p.structure for p in windows)
         if solved:
             best = request.refined(request.best(solved))
-            return request.overlapped(best, [p.structure for p in overlapping(core, chip, found)])
+            apart = [p.structure for p in overlapping(core, chip, found)]
+            return request.shared_out(request.overlapped(best, apart))
         if not (found or windows):
             break  # what does not even seem to fit does not fit less
     return request.solved(Structure())  # which says what does not fit
@@ -148,6 +153,19 @@ class _Request:
         except Infeasible:
             return plan  # nothing else was found in the budget
         return self.best((plan, other))
+
+    def shared_out(self, plan: PlanData) -> PlanData:
+        """The plan, or one of the same objective that shares work out in another way."""
+        count = SWAPS[self.options.effort]
+        if self.clock is None or not plan.deterministic or len(self.core.ops) * 2 > OPS_AT_ONCE:
+            return plan
+        instance = build_instance(structured(self.core, _structure(plan)), self.target)
+        try:
+            others = itertools.islice(swapped(instance, plan), count)
+            other = min(others, key=self.cost_ns, default=None)
+            return plan if other is None else self.best((plan, self.ordered(other)))
+        except KeyboardInterrupt:
+            return replace(plan, deterministic=False)
 
     def overlapped(self, plan: PlanData, structures: Sequence[Structure]) -> PlanData:
         """The plan, or one with parts that overlap if that is better; as is for many ops.
