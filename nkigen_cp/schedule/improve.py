@@ -108,12 +108,14 @@ def _spaced(rigid: Rigid, order: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
 def _timed(rigid: Rigid, order: tuple[int, ...], delays: tuple[int, ...]) -> Schedule | None:
     """The loop with as many copies as there is room for; None if there is none for those needed."""
     problem = rigid.problem
+    needed = [
+        max(delays[u] for u in room.users) - delays[room.users[0]] + 1 for room in problem.rooms
+    ]
+    if rigid.peak_bytes(order, delays, needed) > problem.capacity_bytes:
+        return None
     for spare in SPARE:
-        copies = tuple(
-            max(delays[u] for u in room.users) - delays[room.users[0]] + 1 + spare
-            for room in problem.rooms
-        )
-        if rigid.peak_bytes(order, delays, copies) <= problem.capacity_bytes:
+        copies = tuple(n + spare for n in needed)
+        if not spare or rigid.peak_bytes(order, delays, copies) <= problem.capacity_bytes:
             time_ns = rigid.loop_ns(order, delays, copies)
             return Schedule(order=order, delays=delays, copies=copies, length_ns=time_ns)
     return None
@@ -191,12 +193,16 @@ def _moved(rigid: Rigid, best: Schedule, rounds: int) -> Schedule:
         for item in best.order:
             for order in _elsewhere(rigid, best.order, item):
                 time_ns = rigid.pass_ns(order)
-                fits = rigid.peak_bytes(order, best.delays, best.copies)
-                if time_ns < best.length_ns and fits <= rigid.problem.capacity_bytes:
+                if time_ns < best.length_ns and _fits(rigid, order, best):
                     best = replace(best, order=order, length_ns=time_ns)
         if best.length_ns == start:
             break
     return best
+
+
+def _fits(rigid: Rigid, order: tuple[int, ...], like: Schedule) -> bool:
+    peak_bytes = rigid.peak_bytes(order, like.delays, like.copies)
+    return peak_bytes <= rigid.problem.capacity_bytes
 
 
 def _elsewhere(rigid: Rigid, order: Sequence[int], item: int) -> Iterator[tuple[int, ...]]:

@@ -121,17 +121,26 @@ class Rigid:
 
     def peak_bytes(self, order: Sequence[int], delays: Sequence[int], copies: Sequence[int]) -> int:
         """Most SBUF bytes per partition that the level needs at once, in program order."""
-        place = {k: n for n, k in enumerate(order)}
+        place = [0] * len(order)
+        for n, k in enumerate(order):
+            place[k] = n
         steps = [0] * (len(order) + 1)
         always = 0
         for room, count in zip(self.problem.rooms, copies, strict=True):
-            size = room.size_bytes * count
-            if any(delays[u] != delays[room.users[0]] for u in room.users):
-                always += size
-                continue
-            at = [place[u] for u in room.users]
-            steps[min(at)] += size
-            steps[max(at) + 1] -= size
+            opens = room.users[0]
+            first = last = place[opens]
+            for u in room.users:  # plain loops: this is called thousands of times
+                if delays[u] != delays[opens]:
+                    always += room.size_bytes * count
+                    break
+                at = place[u]
+                if at < first:
+                    first = at
+                elif at > last:
+                    last = at
+            else:
+                steps[first] += room.size_bytes * count
+                steps[last + 1] -= room.size_bytes * count
         peak = alive = 0
         for n, k in enumerate(order):
             alive += steps[n]

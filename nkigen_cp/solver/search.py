@@ -44,7 +44,7 @@ ProgressFn = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Result of a search. ``bound`` is in the model's unit of 1/12 ns."""
+    """Result of a search. ``bound`` is in the model's unit of 1/8 ns."""
 
     status: str
     decisions: Decisions | None

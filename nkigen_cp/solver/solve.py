@@ -39,7 +39,9 @@ from nkigen_cp.solver.resume import decisions_of
 from nkigen_cp.solver.search import Outcome, Progress, ProgressFn, search
 from nkigen_cp.solver.structure import Structure, structured
 from nkigen_cp.solver.structure.grow import proposals, smaller
+from nkigen_cp.solver.structure.overlap import overlapping
 from nkigen_cp.solver.structure.peel import peeled, worth_peeling
+from nkigen_cp.solver.swaps import swapped
 from nkigen_cp.solver.traffic import moved_bytes
 from nkigen_cp.solver.work import work_in, work_of
 from nkigen_cp.targets.target import Target
@@ -55,6 +57,18 @@ class Clock:
     ordered: Callable[[Program, PlanData], PlanData]
     time_ns: Callable[[Program, PlanData], float]
 
+
+HOPEFUL = 1.25
+"""Times the cost of the best plan, up to which one in parts gets its steps ordered."""
+
+NEAR = 0.95
+"""Part of the cost that the busiest engine may leave for there to be something to gain."""
+
+WORTH = 0.97
+"""Part of the cost that is left where parts are worth their longer source."""
+
+SWAPS = {"fast": 0, "balanced": 8, "max": 64}
+"""Plans of the same objective that are timed, by effort."""
 
 OPS_AT_ONCE = 100
 """Ops of all structures that are solved to be compared."""
@@ -104,7 +118,9 @@ def solve_graph(
         windows = peeled(core, chip) if not solved or worth_peeling(core, chip, found) else []
         solved += request.tried(p.structure for p in windows)
         if solved:
-            return request.refined(request.best(solved))
+            best = request.refined(request.best(solved))
+            apart = [p.structure for p in overlapping(core, chip, found)]
+            return request.shared_out(request.overlapped(best, apart))
         if not (found or windows):
             break  # what does not even seem to fit does not fit less
     return request.solved(Structure())  # which says what does not fit
@@ -140,6 +156,40 @@ class Request:
         except Infeasible:
             return plan  # nothing else was found in the budget
         return self.best((plan, other))
+
+    def shared_out(self, plan: PlanData) -> PlanData:
+        """The plan, or one of the same objective that shares work out in another way."""
+        count = SWAPS[self.options.effort]
+        if self.clock is None or not plan.deterministic or len(self.core.ops) * 2 > OPS_AT_ONCE:
+            return plan
+        instance = build_instance(structured(self.core, _structure(plan)), self.target)
+        try:
+            others = itertools.islice(swapped(instance, plan), count)
+            other = min(others, key=self.cost_ns, default=None)
+            return plan if other is None else self.best((plan, self.ordered(other)))
+        except KeyboardInterrupt:
+            return replace(plan, deterministic=False)
+
+    def overlapped(self, plan: PlanData, structures: Sequence[Structure]) -> PlanData:
+        """The plan, or one with parts that overlap if that is better; as is for many ops.
+
+        Steps are put in order only where that can lead to it. A search that is stopped is the last.
+        """
+        few = plan.deterministic and len(self.core.ops) * 2 <= OPS_AT_ONCE
+        for structure in structures if few else ():
+            least = self.cost_ns(plan)
+            if self._cost_ns(plan, max(plan.busy_ns.values())) > NEAR * least:
+                break  # the busiest engine hardly waits
+            try:
+                other = self.unordered(structure)
+            except Infeasible:
+                continue
+            if self.cost_ns(other) < HOPEFUL * least:
+                other = self.ordered(other)
+                plan = other if self.cost_ns(other) < WORTH * least else plan
+            if not other.deterministic:
+                return replace(plan, deterministic=False)
+        return plan
 
     def tried(self, structures: Iterable[Structure]) -> list[PlanData]:
         """The best plan with the first few structures that have one; none if no structure has.

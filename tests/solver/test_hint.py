@@ -12,7 +12,7 @@ from nkigen_cp.ir.factor.refine import refine
 from nkigen_cp.ir.rewrite import canonicalise
 from nkigen_cp.solver.instance import build_instance
 from nkigen_cp.solver.resume import decisions_of
-from nkigen_cp.solver.structure import Structure
+from nkigen_cp.solver.structure import Structure, structured
 from nkigen_cp.solver.work import work_of
 from nkigen_cp.workloads import WORKLOADS
 from tests.solver.nests import nested_plan
@@ -30,7 +30,9 @@ def _graph(name: str) -> cp.Graph:
 def test_a_plan_is_found_again_among_the_candidates(name: str) -> None:
     graph = _graph(name)
     plan = cp.solve(graph, effort="fast")
-    instance = build_instance(refine(canonicalise(graph)), cp.TRN2)
+    data = plan.data
+    structure = Structure(splits=data.splits, cuts=data.cuts, loops=data.loops)
+    instance = build_instance(structured(canonicalise(graph), structure), cp.TRN2)
     decisions = decisions_of(instance, plan.data)
     assert decisions is not None
     assert work_of(instance, decisions).busy_ns == plan.data.busy_ns

@@ -72,7 +72,7 @@ def test_what_fits_whole_or_has_blocks_is_not_split(shape: tuple[int, int]) -> N
 
 def test_the_main_part_ends_with_a_full_set_of_partitions() -> None:
     graph = canonical(cp.trace(_exp, cp.spec((5003, 1024))), Options(effort="fast"))
-    assert awkward_axes(graph, cp.TRN2) == [AxisSplit(tensor="x", dim=0, at=4992)]
+    assert awkward_axes(graph, cp.TRN2) == [AxisSplit(tensor="x", dim=0, at=(4992,))]
 
 
 def test_windows_survive_the_plan_file(tmp_path: Any) -> None:

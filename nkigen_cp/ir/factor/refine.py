@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from nkigen_cp.ir.factor.compose import compose_views
@@ -14,6 +14,7 @@ from nkigen_cp.ir.factor.program import (
     FactorIndex,
     FactorOp,
     FactorTensor,
+    HbmWindow,
     Program,
 )
 from nkigen_cp.ir.factor.windows import separate_inputs, separate_outputs
@@ -28,7 +29,9 @@ def refine(graph: Graph, wanted: Sequence[Cut] = ()) -> Program:
     """
     separated, windows = separate_inputs(graph)
     separated, pieces = separate_outputs(separated)
-    whole = _factored(separated, find_cuts(separated, wanted))
+    found = {**windows, **pieces}
+    cuts = [*wanted, *(c for cut in wanted for c in _in_windows(separated, cut, found))]
+    whole = _factored(separated, find_cuts(separated, cuts))
     bases = dict.fromkeys(p.base for p in pieces.values())
     outputs = [
         name
@@ -37,6 +40,15 @@ def refine(graph: Graph, wanted: Sequence[Cut] = ()) -> Program:
     ]
     program = replace(whole, graph=graph, outputs=tuple(outputs), windows=windows, pieces=pieces)
     return compose_views(program)
+
+
+def _in_windows(graph: Graph, cut: Cut, windows: Mapping[str, HbmWindow]) -> list[Cut]:
+    """A cut of a tensor that is used in windows, of those that have all of its dim."""
+    shapes = {n: t.shape for n, t in graph.tensors.items()}
+    parts = (p for p, w in windows.items() if w.base == cut.tensor)
+    return [
+        replace(cut, tensor=p) for p in parts if shapes[p][cut.dim] == shapes[cut.tensor][cut.dim]
+    ]
 
 
 def _factored(graph: Graph, cuts: Cuts) -> Program:

@@ -22,11 +22,11 @@ COMBINED = {"contract": "add", "sum": "add", "max": "maximum", "min": "minimum"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AxisSplit:
-    """An axis in two windows, before ``at`` and from there on, named by a dim it runs along."""
+    """An axis in windows, named by a dim it runs along; ``at`` is where all but the first begin."""
 
     tensor: str
     dim: int
-    at: int
+    at: tuple[int, ...]
 
 
 def split_axes(graph: Graph, splits: Sequence[AxisSplit]) -> Graph:
@@ -37,7 +37,7 @@ def split_axes(graph: Graph, splits: Sequence[AxisSplit]) -> Graph:
     """
     for split in splits:
         size = _size(graph, split.tensor, split.dim)
-        graph = split_axis(graph, split.tensor, split.dim, (0, split.at, size))
+        graph = split_axis(graph, split.tensor, split.dim, (0, *split.at, size))
     return graph
 
 

@@ -1,9 +1,9 @@
-"""Engine loads and the objective: the busiest engine of each nest, and a share of everything.
+"""Engine loads and the objective: the busiest engine of each nest, a share of everything, the ends.
 
 Nests follow each other, so what counts of a nest is its own busiest engine; the DMA queues run
 ahead and are taken over the whole kernel. What a nest reads and does not load itself has to be
-there before it begins. In-order queues never overlap perfectly: ``SERIAL_SHARE`` is the part of all
-work that is taken to lie on the critical path.
+there before it begins. In-order queues never overlap perfectly: one part in ``SERIAL_SHARE`` of all
+work is taken to be done one after the other, the rest beside each other.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from nkigen_cp.solver.feeds import Feeds, behind, feeds_of
 from nkigen_cp.solver.homes import nest_of
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.variables import Variables, load_ns
+from nkigen_cp.targets.target import Target
 
-SERIAL_SHARE = 12
-"""One part in twelve: what loops that overlap their iterations leave on the critical path."""
+SERIAL_SHARE = 8
+"""One part in eight: what loops that overlap their iterations leave on the critical path."""
 
 DMA = "dma"
 
 
 def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> cp_model.LinearExpr:
-    """The makespan covers every nest's engines; returns the objective, in units of 1/12 ns."""
+    """The makespan covers every nest's engines; returns the objective, in units of 1/8 ns."""
     busy = engine_loads(instance, variables)
     for (nest, engine), load in busy.items():
         if engine != DMA:
@@ -37,7 +38,13 @@ def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> cp
         loads = _loads(instance, variables, feeds, nest)
         later = [variables.nests[n] for n in behind(feeds, nest)]
         model.add(variables.makespan >= _total([*loads, *later]))
-    return _total([SERIAL_SHARE * variables.makespan, *busy.values()])
+    beside = (SERIAL_SHARE - 1) * variables.makespan
+    return _total([beside, *busy.values()]) + SERIAL_SHARE * ends_ns(instance.target)
+
+
+def ends_ns(target: Target) -> int:
+    """Before the first byte comes and behind the last one nothing else goes on."""
+    return round(2 * target.dma.latency_ns)
 
 
 def _loads(

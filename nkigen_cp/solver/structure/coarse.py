@@ -31,7 +31,8 @@ class Coarse:
 
     ``waiting_ns`` is that of loads into single buffers for loops, which little can hide, and of
     engines that wait for each other where SBUF holds few iterations of a loop at once.
-    ``iterations`` counts those of all nests.
+    ``iterations`` counts those of all nests, and ``in_flight`` those of one of them that SBUF holds
+    at once, where these are fewest; 1 if there are no loops.
     ``crowded`` lists the largest tensors alive where most is missing; empty if everything fits.
     ``hopeless`` says that an accumulator is too large, which no further inner loop makes smaller.
     ``slow`` lists groups of tensors that are worth breaking up although they fit, the costliest
@@ -43,6 +44,7 @@ class Coarse:
     engine_ns: float
     waiting_ns: float
     iterations: int
+    in_flight: float
     crowded: tuple[str, ...]
     missing_bytes: int
     hopeless: bool
@@ -86,7 +88,7 @@ def look(
         dma_ns=moved / target.hbm_bytes_per_ns,
         engine_ns=engine_ns(program, target),
         waiting_ns=sum(r.waiting_bytes for r in found.taken.values()) / target.hbm_bytes_per_ns / 4
-        + sum(ns for ns, _ in alone)
+        + sum(ns for ns, _ in alone.wasted)
         + filling_ns(program, target)
         + _first_loads(program, found) / target.hbm_bytes_per_ns
         + sum(ns for ns, _ in unlooped),
@@ -98,8 +100,9 @@ def look(
         hopeless=any(
             s.size_bytes > room for t in program.carried.values() for s in found.taken[t].stays
         ),
+        in_flight=alone.in_flight,
         # A program without any loops overlaps as it is: its ops have whole tensors to work on.
-        slow=slow_groups(found, (*alone, *(unlooped if program.loops else ())), target),
+        slow=slow_groups(found, (*alone.wasted, *(unlooped if program.loops else ())), target),
     )
 
 

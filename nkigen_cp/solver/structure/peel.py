@@ -55,7 +55,7 @@ def awkward_axes(graph: Graph, target: Target) -> list[AxisSplit]:
     sizes = {(t, d): graph.tensors[t].shape[d] for t, d in first}
     long = sorted((k for k, n in sizes.items() if n > target.partitions), key=lambda k: -sizes[k])
     return [
-        AxisSplit(tensor=t, dim=d, at=sizes[t, d] // target.partitions * target.partitions)
+        AxisSplit(tensor=t, dim=d, at=(sizes[t, d] // target.partitions * target.partitions,))
         for t, d in long
         if not any(b >= target.partitions // 4 for b in blocks_of(sizes[t, d], BLOCKS))
     ][:MOST_AXES]

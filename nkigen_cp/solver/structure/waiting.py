@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from nkigen_cp.ir.dtypes import FLOAT32
 from nkigen_cp.ir.factor.program import FactorOp, Program
@@ -30,8 +31,19 @@ Waste = tuple[float, tuple[str, ...]]
 """Nanoseconds, and the tensors that cause them."""
 
 
-def alone_in(program: Program, found: Settled, room: int, target: Target) -> list[Waste]:
-    """Work of nests that no other iteration overlaps, for want of room, and their largest tiles."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """Work of nests that no other iteration overlaps, for want of room, and their largest tiles.
+
+    ``in_flight`` are the iterations of a nest that SBUF holds at once, one if there is no nest.
+    """
+
+    wasted: Sequence[Waste]
+    in_flight: float
+
+
+def alone_in(program: Program, found: Settled, room: int, target: Target) -> Alone:
+    """What the ops of every nest wait for each other."""
     tiles: dict[Path, list[tuple[Stay, str]]] = {}
     for name, residency in found.taken.items():
         for stay in residency.stays:
@@ -44,6 +56,7 @@ def alone_in(program: Program, found: Settled, room: int, target: Target) -> lis
             work[op.path] = (known[0] + more[0], known[1] + more[1])
             at.setdefault(op.path, []).append(k)
     wasted: list[Waste] = []
+    least = float(IN_FLIGHT) if at else 1.0
     for path, positions in at.items():
         flight = float(IN_FLIGHT)
         largest: tuple[str, ...] = ()
@@ -55,10 +68,11 @@ def alone_in(program: Program, found: Settled, room: int, target: Target) -> lis
                 flight = free / one
                 order = sorted(alive, key=lambda a: (-a[0].one_bytes, a[1]))
                 largest = tuple(t for _, t in order[:WAY])
+        least = min(least, flight)
         share = 1 / max(1.0, flight)
         wait = min(work[path]) * (share - 1 / IN_FLIGHT)
         wasted.append((wait + ITERATION_NS * program.trips(path) * share, largest))
-    return wasted
+    return Alone(wasted=wasted, in_flight=least)
 
 
 def unlooped_in(program: Program, target: Target) -> list[Waste]:

@@ -16,32 +16,35 @@ import nki.language as nl
 @nki.jit
 def transpose(x):
     copy_1 = nl.ndarray((1024, 1024), dtype=nl.float32, buffer=nl.shared_hbm, name="copy_1")
-    x_v = x.reshape((8, 128, 1024))
-    copy_1_v = copy_1.reshape((8, 128, 1024))
+    x_v = x.reshape((2, 4, 128, 1024))
+    copy_1_v = copy_1.reshape((8, 128, 2, 4, 128))
 
-    # partition: d0; free: chunk, d1
-    x_by_d0 = nl.ndarray((128, 8, 1024), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d0")
-    for i_chunk in range(4):
-        # load x
-        nisa.dma_copy(dst=x_by_d0[0:128, 2 * i_chunk:2 * i_chunk + 2, 0:1024],
-                      src=x_v[2 * i_chunk:2 * i_chunk + 2, 0:128, 0:1024].permute((1, 0, 2)))
-    # partition: d1; free: chunk, d0
-    x_by_d1 = nl.ndarray((128, 8, 1024), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d1")
-    for i_d0 in range(8):
-        for i_d1 in range(2):
-            # blocks of x, transposed
-            x_T = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
-                             name=f"x_T_i_d0{i_d0}_i_d1{i_d1}")
-            for i_blk in range(4):
-                # transpose x
-                nisa.nc_transpose(dst=x_T[0:128, i_blk, 0:128],
-                                  data=x_by_d0[0:128, i_d0, 512 * i_d1 + 128 * i_blk:512 * i_d1 + 128 * i_blk + 128],
-                                  engine=nisa.engine.tensor)
-            nisa.tensor_copy(dst=x_by_d1[0:128, 4 * i_d1:4 * i_d1 + 4, 128 * i_d0:128 * i_d0 + 128],
-                             src=x_T, engine=nisa.engine.scalar)
-    for i_chunk_2 in range(4):
-        # store copy_1
-        nisa.dma_copy(dst=copy_1_v[2 * i_chunk_2:2 * i_chunk_2 + 2, 0:128, 0:1024].permute((1, 0, 2)),
-                      src=x_by_d1[0:128, 2 * i_chunk_2:2 * i_chunk_2 + 2, 0:1024])
+    # partition: d0.2; free: d0.0, d0.1, d1
+    x_by_d0_2 = nl.ndarray((128, 2, 4, 1024), dtype=nl.float32, buffer=nl.sbuf, name="x_by_d0_2")
+    for i_d0_0 in range(2):
+        for i_d0_1 in range(2):
+            # load x
+            nisa.dma_copy(dst=x_by_d0_2[0:128, i_d0_0, 2 * i_d0_1:2 * i_d0_1 + 2, 0:1024],
+                          src=x_v[i_d0_0, 2 * i_d0_1:2 * i_d0_1 + 2, 0:128, 0:1024].permute((1, 0, 2)))
+    for i_L0 in range(2):
+        # partition: d1; free: chunk, d0.1, d0.2
+        x_by_d1 = nl.ndarray((128, 8, 4, 128), dtype=nl.float32, buffer=nl.sbuf,
+                             name=f"x_by_d1_i_L0{i_L0}")
+        for i_d0_1_2 in range(4):
+            for i_d1 in range(2):
+                # blocks of x, transposed
+                x_T = nl.ndarray((128, 4, 128), dtype=nl.float32, buffer=nl.psum,
+                                 name=f"x_T_i_L0{i_L0}_i_d0_1_2{i_d0_1_2}_i_d1{i_d1}")
+                for i_blk in range(4):
+                    # transpose x
+                    nisa.nc_transpose(dst=x_T[0:128, i_blk, 0:128],
+                                      data=x_by_d0_2[0:128, i_L0, i_d0_1_2, 512 * i_d1 + 128 * i_blk:512 * i_d1 + 128 * i_blk + 128],
+                                      engine=nisa.engine.tensor)
+                nisa.tensor_copy(dst=x_by_d1[0:128, 4 * i_d1:4 * i_d1 + 4, i_d0_1_2, 0:128],
+                                 src=x_T, engine=nisa.engine.scalar)
+        for i_chunk in range(2):
+            # store copy_1
+            nisa.dma_copy(dst=copy_1_v[4 * i_chunk:4 * i_chunk + 4, 0:128, i_L0, 0:4, 0:128].permute((1, 0, 2, 3)),
+                          src=x_by_d1[0:128, 4 * i_chunk:4 * i_chunk + 4, 0:4, 0:128])
 
     return copy_1
