@@ -9,7 +9,7 @@ from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.solver.candidates import Candidate
 from nkigen_cp.solver.choices import Choice
 from nkigen_cp.solver.homes import Path
-from nkigen_cp.solver.plan import Elementwise
+from nkigen_cp.solver.plan import Elementwise, Slot
 from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.targets.target import Target
 
@@ -88,10 +88,21 @@ def _pairs(
             last = max(positions[r] for r in a.consumers) == positions[root]
             if not (alike and last) or program.leaves(need.tensor):
                 continue
+            if len(program.producers(make.tensor)) > 1 or not _in_step(*slots):
+                continue
             for x in a.served[need.layout, root]:
                 for y in b.made[make.layout]:
                     if _fits(a, x, b, y, c.path):
                         yield need.tensor, x, make.tensor, y
+
+
+def _in_step(read: Slot, written: Slot) -> bool:
+    """Whether every element is written where the one of the same place was read."""
+    first, second = (s.access.index for s in (read, written))
+    return len(first) == len(second) and all(
+        (i.digit, i.offset, i.step, i.loop) == (j.digit, j.offset, j.step, j.loop)
+        for i, j in zip(first, second, strict=True)
+    )
 
 
 def _fits(a: Choice, x: Layout, b: Choice, y: Layout, path: Path) -> bool:
