@@ -61,9 +61,15 @@ WORTH = 0.995
 def proposals(graph: Graph, target: Target) -> list[Proposal]:
     """Structures under which everything seems to fit, the most promising first.
 
-    The program without loops is among them if it fits. Empty if nothing was found.
+    The program without loops is among them if it fits. Empty if nothing was found. Only where
+    nothing fits else the search is ``pressed``.
     """
-    job = Search(graph, target)
+    found = _proposed(Search(graph, target))
+    return found or _proposed(Search(graph, target, pressed=True))
+
+
+def _proposed(job: Search) -> list[Proposal]:
+    graph, target = job.graph, job.target
     beam = [p for p in (proposal(job, Structure()),) if p is not None]
     fitting: list[Proposal] = []
     for _ in range(MOST_LOOPS):

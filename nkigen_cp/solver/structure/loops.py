@@ -174,7 +174,7 @@ def _with_loop(
         digits = {o: d for o, d in axis.digits.items() if o not in left}
         groups = instances(bound, replace(axis, digits=digits), among)
         chosen_groups = [groups, [g for g in groups if any(o in near for o in g)]]
-        if scope:
+        if scope and job.pressed:
             # What the parts read in common is there already, in the loops around.
             chosen_groups.append([part for g in groups for part in parts(bound, g)])
         for chosen in chosen_groups:

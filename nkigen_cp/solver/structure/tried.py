@@ -41,10 +41,15 @@ Key = tuple[tuple[Cut, ...], tuple[object, ...]]
 
 @dataclass(slots=True)
 class Search:
-    """``factored`` programs per cuts, ``bound`` ones per structure, and the shapes of ``seen``."""
+    """``factored`` programs per cuts, ``bound`` ones per structure, and the shapes of ``seen``.
+
+    ``pressed`` says that nothing fits else: ops which share nothing may get a loop each, and
+    constants are counted as made anew wherever they are needed.
+    """
 
     graph: Graph
     target: Target
+    pressed: bool = False
     factored: dict[tuple[Cut, ...], Program] = field(default_factory=dict[tuple[Cut, ...], Program])
     bound: dict[Key, Program | None] = field(default_factory=dict[Key, Program | None])
     seen: dict[object, Proposal] = field(default_factory=dict[object, Proposal])
@@ -52,10 +57,11 @@ class Search:
     generated: list[str] | None = None
 
     def made_on_chip(self) -> list[str]:
-        """The constants that the chip can make itself."""
+        """The constants that the chip can make itself, if they are to be made anew."""
         if self.generated is None:
             whole = self.factored[()]
-            self.generated = [n for n, a in whole.constants.items() if recognise(whole, n, a)]
+            found = whole.constants.items() if self.pressed else ()
+            self.generated = [n for n, a in found if recognise(whole, n, a)]
         return self.generated
 
     def program(self, structure: Structure) -> Program | None:
