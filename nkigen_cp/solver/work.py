@@ -12,20 +12,22 @@ from nkigen_cp.solver.families.engines import DMA, SERIAL_SHARE, ends_ns
 from nkigen_cp.solver.feeds import Feeds, behind, feeds_of
 from nkigen_cp.solver.homes import Path, nest_of
 from nkigen_cp.solver.instance import Instance
-from nkigen_cp.solver.plan import Load, Step
+from nkigen_cp.solver.plan import Load, Step, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """Busy nanoseconds per engine, of every nest; and those of the loads that a nest waits for.
 
-    ``ends_ns`` is what passes before the first load and behind the last store.
+    ``ends_ns`` is what passes before the first load and behind the last store, ``spills_ns`` the
+    time of the stores to HBM of what is read again.
     """
 
     nests: Mapping[str, Mapping[str, int]]
     awaited: Mapping[str, int]
     feeds: Feeds
     ends_ns: int
+    spills_ns: int
 
     @property
     def busy_ns(self) -> dict[str, int]:
@@ -49,7 +51,7 @@ class Work:
     def scaled_objective(self) -> int:
         """The objective in the model's unit of 1/8 ns."""
         beside = (SERIAL_SHARE - 1) * self.makespan_ns
-        return beside + sum(self.busy_ns.values()) + SERIAL_SHARE * self.ends_ns
+        return beside + sum(self.busy_ns.values()) + SERIAL_SHARE * (self.ends_ns + self.spills_ns)
 
 
 def work_in(instance: Instance, steps: Sequence[Step]) -> Work:
@@ -67,7 +69,18 @@ def work_in(instance: Instance, steps: Sequence[Step]) -> Work:
         )
         for nest, tensors in feeds.items()
     }
-    return Work(nests=nests, awaited=awaited, feeds=feeds, ends_ns=ends_ns(instance.target))
+    return Work(
+        nests=nests,
+        awaited=awaited,
+        feeds=feeds,
+        ends_ns=ends_ns(instance.target),
+        spills_ns=sum(s.busy_ns[DMA] for s in steps if is_spill(s)),
+    )
+
+
+def is_spill(step: Step) -> bool:
+    """Whether the step stores what the program itself reads again."""
+    return isinstance(step.spec, Store) and step.spec.op.startswith("spill.")
 
 
 def _add(nests: dict[str, dict[str, int]], path: Path, busy_ns: Mapping[str, int]) -> None:

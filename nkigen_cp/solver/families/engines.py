@@ -3,7 +3,8 @@
 Nests follow each other, so what counts of a nest is its own busiest engine; the DMA queues run
 ahead and are taken over the whole kernel. What a nest reads and does not load itself has to be
 there before it begins. In-order queues never overlap perfectly: one part in ``SERIAL_SHARE`` of all
-work is taken to be done one after the other, the rest beside each other.
+work is taken to be done one after the other, the rest beside each other. What is spilled counts in
+full: HBM is shared with the other cores, and a round trip delays whoever waits at its end.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> cp
         later = [variables.nests[n] for n in behind(feeds, nest)]
         model.add(variables.makespan >= _total([*loads, *later]))
     beside = (SERIAL_SHARE - 1) * variables.makespan
-    return _total([beside, *busy.values()]) + SERIAL_SHARE * ends_ns(instance.target)
+    spills = [instance.choices[t].spills[x] * v for (t, x), v in variables.spilled.items()]
+    alone = _total(spills) + ends_ns(instance.target)
+    return _total([beside, *busy.values()]) + SERIAL_SHARE * alone
 
 
 def ends_ns(target: Target) -> int:
