@@ -57,7 +57,7 @@ def check(source: str, kernel: Kernel, reference: Reference) -> Verdict:
     errors = _errors(report["compare"], reference)
     moved = sum(way["bytes"] * name.count("hbm") for name, way in stats["dma"].items())
     counts = cp.count(kernel)
-    dtypes = [kernel.buffers[name].dtype.name for name in kernel.outputs]
+    dtypes = [kernel.buffers[name].dtype.nki for name in kernel.outputs]
     found = {
         "lint": report["lint"],
         "rules broken": stats["violation_counts"],

@@ -168,6 +168,13 @@ ROWS: Mapping[str, Row] = {
         _p("reduce_cmd", _named("nisa.reduce_cmd"), default="reset_reduce"),
         _p("negate", _flag, default=False, keyword="reduce_res_negate"),
     ),
+    "tensor_copy_predicated": _row(
+        *(_DST, _SRC, _p("predicate", _view), _p("reverse_pred", _flag, default=False))
+    ),
+    "select_reduce": _row(
+        *(_DST, _p("predicate", _view), _p("on_true", _view), _p("on_false", _vector)),
+        _p("reverse_pred", _flag, default=False),
+    ),
     "iota": _row(_DST, _PATTERN, _p("offset", _index, default=0), _CHANNEL),
     "affine_select": _row(
         *(_DST, _PATTERN, _CHANNEL, _p("on_true_tile", _view), _p("on_false_value", _number)),

@@ -145,6 +145,12 @@ def spell_ap(
     return f"{text}, scalar_offset={registers[var].name}, indirect_dim={dim})"
 
 
+def spell_backward(view: View, buffer: Buffer, name: str, loop_vars: Mapping[str, str]) -> str:
+    """A view that runs down some dim, which no slice does, as an ``ap`` of ``name``."""
+    offset = affine(element_offset(view), loop_vars)
+    return f"{name}.ap(pattern={pattern(view, buffer)}, offset={offset})"
+
+
 def turn_name(label: str) -> str:
     """The IR's name of the Python loop inside one trip of device loop ``label``."""
     return f"{label}/turn"

@@ -15,6 +15,7 @@ from nkigen_cp.emit.registers import (
     register_of,
     resolved,
     spell_ap,
+    spell_backward,
     turn,
     turn_name,
 )
@@ -83,6 +84,9 @@ class Scope:
         var = register_of(view, self.registers)
         if var is None:
             base = self.aliases.get((view.buffer, view.shape), own)
+            if any(i.step < 0 for i in view.index):
+                text = spell_backward(view, buffer, base, self.loop_vars)
+                return ViewText(text=text, rank=len(pattern(view, buffer)))
             return spell_view(view, buffer, base, self.loop_vars)
         found = moving_base(view, buffer, var, self.registers[var])
         name = self.aliases.get((view.buffer, found.shape), own)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 
-from nkigen_cp.errors import UnsupportedError
+from nkigen_cp.errors import IndexUnsupportedError, UnsupportedError
 from nkigen_cp.frontend.builder import Read, Step
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.operands import (
     Scalar,
     as_operand,
+    as_tensor,
     broadcast_index,
     broadcast_shape,
     builder_of,
     cast_to,
 )
 from nkigen_cp.frontend.tensor import TracedTensor
+from nkigen_cp.ir.dtypes import FLOAT32, INT32, DType
 from nkigen_cp.ir.tensor.graph import identity_index
 from nkigen_cp.ir.tensor.promotion import promote, result_dtype
 from nkigen_cp.ir.tensor.table import OPS
@@ -41,6 +43,40 @@ KINDS: dict[np.ufunc, str] = {
     np.reciprocal: "reciprocal",
     np.absolute: "abs",
     np.tanh: "tanh",
+    np.equal: "equal",
+    np.not_equal: "not_equal",
+    np.less: "less",
+    np.less_equal: "less_equal",
+    np.greater: "greater",
+    np.greater_equal: "greater_equal",
+    np.logical_and: "logical_and",
+    np.logical_or: "logical_or",
+    np.logical_xor: "logical_xor",
+    np.logical_not: "logical_not",
+    np.isnan: "isnan",
+    np.isinf: "isinf",
+    np.isfinite: "isfinite",
+    np.rint: "rint",
+    np.floor: "floor",
+    np.ceil: "ceil",
+    np.trunc: "trunc",
+    np.sign: "sign",
+    np.exp2: "exp2",
+    np.expm1: "expm1",
+    np.log1p: "log1p",
+    np.log2: "log2",
+    np.log10: "log10",
+    np.cbrt: "cbrt",
+    np.sin: "sin",
+    np.cos: "cos",
+    np.tan: "tan",
+    np.arctan: "arctan",
+    np.arcsin: "arcsin",
+    np.arccos: "arccos",
+    np.sinh: "sinh",
+    np.cosh: "cosh",
+    np.logaddexp: "logaddexp",
+    np.hypot: "hypot",
 }
 
 # The rows of these functions return float32 for integers; integers must stay exact.
@@ -49,6 +85,8 @@ _INTEGER_FORMS: dict[str, Callable[[TracedTensor], TracedTensor]] = {
     "abs": lambda x: elementwise("maximum", x, elementwise("multiply", x, -1)),
     "square": lambda x: elementwise("multiply", x, x),
     "relu": lambda x: elementwise("maximum", x, 0),
+    "sign": lambda x: elementwise("minimum", elementwise("maximum", x, -1), 1),
+    **dict.fromkeys(("rint", "floor", "ceil", "trunc"), lambda x: x),
 }
 
 
@@ -154,8 +192,94 @@ def positive(x: TracedTensor, /, *, dtype: object = None) -> TracedTensor:
     return x if dtype is None else cast_to(x, x.builder.narrowed(dtype))
 
 
+def _of_truth(kind: str, name: str) -> Handler:
+    """Bit operators of booleans are logical ones."""
+
+    def handle(*values: object) -> TracedTensor:
+        builder = builder_of(values)
+        operands = [as_operand(builder, v) for v in values]
+        if any(isinstance(o, TracedTensor) and o.element.kind != "bool" for o in operands):
+            raise located(UnsupportedError, f"numpy.{name} takes traced tensors of bool only")
+        return elementwise(kind, *values)
+
+    return handle
+
+
+def where(condition: object, x: object = None, y: object = None, /) -> TracedTensor:
+    """``x`` where the condition holds, else ``y``.
+
+    Raises:
+        IndexUnsupportedError: x or y is not given: the shape would depend on data.
+    """
+    if x is None or y is None:
+        raise located(
+            IndexUnsupportedError,
+            "numpy.where with a condition alone gives a shape that depends on data; give x and y",
+        )
+    builder = builder_of((condition, x, y))
+    chosen = as_tensor(builder, condition)
+    if chosen.element.kind != "bool":
+        chosen = elementwise("not_equal", chosen, 0)
+    sides = [as_operand(builder, v) for v in (x, y)]
+    element = _chosen_dtype(sides)
+    typed = [
+        cast_to(s, element)
+        if isinstance(s, TracedTensor)
+        else np.full(s.shape, s.value, element.numpy)
+        if s.shape
+        else float(s.value)
+        if element.is_float
+        else s.value
+        for s in sides
+    ]
+    return elementwise("select", chosen, *typed)
+
+
+def _chosen_dtype(sides: Sequence[TracedTensor | Scalar]) -> DType:
+    """Numpy's promotion of the sides, in which Python numbers are weak."""
+    strong = [s.element for s in sides if s.element is not None]
+    weak = [s.value for s in sides if isinstance(s, Scalar) and s.element is None]
+    if not strong:
+        return FLOAT32 if any(isinstance(v, float) for v in weak) else INT32
+    return result_dtype(OPS["add"], strong, weak)
+
+
+def clip(
+    a: object,
+    a_min: object = None,
+    a_max: object = None,
+    *,
+    min: object = None,
+    max: object = None,
+) -> TracedTensor:
+    """``minimum(maximum(a, a_min), a_max)``; a bound of None is none."""
+    low, high = (a_min if min is None else min), (a_max if max is None else max)
+    builder = builder_of((a, low, high))
+    found = as_tensor(builder, a)
+    found = found if low is None else elementwise("maximum", found, low)
+    return found if high is None else elementwise("minimum", found, high)
+
+
+def round_to(a: TracedTensor, decimals: int = 0) -> TracedTensor:
+    """To the nearest multiple of ``10 ** -decimals``, half to even."""
+    if decimals == 0:
+        return elementwise("rint", a)
+    scale = 10.0**decimals
+    return elementwise("divide", elementwise("rint", elementwise("multiply", a, scale)), scale)
+
+
 UFUNCS: dict[np.ufunc, Handler] = {
     **{u: (_handler_1 if OPS[kind].arity == 1 else _handler_2)(kind) for u, kind in KINDS.items()},
     np.power: power,
     np.positive: positive,
+    np.bitwise_and: _of_truth("logical_and", "bitwise_and"),
+    np.bitwise_or: _of_truth("logical_or", "bitwise_or"),
+    np.bitwise_xor: _of_truth("logical_xor", "bitwise_xor"),
+    np.invert: _of_truth("logical_not", "invert"),
+}
+
+FUNCTIONS: dict[Callable[..., Any], Handler] = {
+    np.where: where,
+    cast("Any", np).clip: clip,
+    np.round: round_to,
 }

@@ -1,7 +1,8 @@
-"""Subscripts: integers, slices with steps, ellipsis, newaxis."""
+"""Subscripts: integers, slices with steps, ellipsis, newaxis, arrays known while tracing."""
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from nkigen_cp.errors import IndexUnsupportedError, ShapeError
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.operands import along, copy
+from nkigen_cp.frontend.picking import pick
+from nkigen_cp.frontend.shape import reshape, transpose
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.tensor.graph import DimIndex, identity_index
 
@@ -27,7 +30,7 @@ class _Picked:
 
 
 def _is_array(part: object) -> bool:
-    return isinstance(part, (TracedTensor, np.ndarray, list, bool, np.bool_))
+    return isinstance(part, (np.ndarray, list, bool, np.bool_))
 
 
 def _check_parts(parts: Sequence[object]) -> None:
@@ -38,18 +41,33 @@ def _check_parts(parts: Sequence[object]) -> None:
                 "a traced boolean mask as an index gives a shape that depends on data, which is "
                 "not supported; use where(mask, a, b), or multiply by the mask",
             )
-        if _is_array(part):
+        if isinstance(part, TracedTensor):
             raise located(
                 IndexUnsupportedError,
-                f"an index of type {type(part).__name__} is not supported; supported: integers, "
-                "slices, ellipsis and newaxis",
+                "a traced tensor as an index is not supported; supported: integers, slices, "
+                "ellipsis, newaxis and arrays known while tracing",
             )
+
+
+def _known(parts: Sequence[object]) -> list[object]:
+    """The parts with lists made arrays, and masks the positions at which they hold."""
+    found: list[object] = []
+    for part in parts:
+        array = np.asarray(part) if _is_array(part) else None
+        if array is None:
+            found.append(part)
+        elif array.dtype == np.bool_:
+            found += [*np.nonzero(array)] if array.ndim else [np.zeros(int(array.item()), np.int64)]
+        else:
+            found.append(array.astype(np.int64))
+    return found
 
 
 def _expand(key: object, shape: tuple[int, ...]) -> list[Any]:
     """The subscript as one part per dim, plus newaxis parts (None)."""
     parts = list(cast("tuple[object, ...]", key)) if isinstance(key, tuple) else [key]
     _check_parts(parts)
+    parts = _known(parts)
     used = sum(1 for part in parts if part is not None and part is not Ellipsis)
     dots = sum(1 for part in parts if part is Ellipsis)
     if used > len(shape) or dots > 1:
@@ -82,16 +100,69 @@ def _pick(part: object, dim: int, size: int) -> _Picked:
 
 
 def getitem(x: TracedTensor, key: object, /) -> TracedTensor:
-    """``x[key]`` as one copy op; ``x`` itself if the key takes everything.
+    """``x[key]``; ``x`` itself if the key takes everything.
 
     Raises:
         ShapeError: too many indices, or one is out of bounds.
-        IndexUnsupportedError: an index is an array or a traced tensor.
+        IndexUnsupportedError: an index is a traced tensor.
     """
+    parts = _expand(key, x.shape)
+    if any(isinstance(p, np.ndarray) for p in parts):
+        return _advanced(x, parts)
+    return _basic(x, parts)
+
+
+def _advanced(x: TracedTensor, parts: Sequence[Any]) -> TracedTensor:
+    """Arrays beside other parts: those first, then the positions, all arrays as one."""
+    # An integer among arrays is an array of one position.
+    mixed = [isinstance(p, np.ndarray) or _is_integer(p) for p in parts]
+    arrays = [np.asarray(p) for p, m in zip(parts, mixed, strict=True) if m]
+    plain = [slice(None) if m else p for p, m in zip(parts, mixed, strict=True)]
+    x = _basic(x, plain)
+    dims = [d for d, m in enumerate(mixed) if m]
+    try:
+        arrays = list(np.broadcast_arrays(*arrays))
+    except ValueError:
+        shapes = " and ".join(str(a.shape) for a in arrays)
+        raise located(ShapeError, f"index arrays of shapes {shapes} do not broadcast") from None
+    together = dims == list(range(dims[0], dims[-1] + 1))
+    first = dims[0] if together else 0
+    rest = [d for d in range(x.ndim) if d not in dims]
+    order = [*rest[:first], *dims, *rest[first:]]
+    sizes = [x.shape[d] for d in dims]
+    flat = _flat_positions(arrays, sizes)
+    x = transpose(x, order)
+    merged = reshape(x, (*x.shape[:first], math.prod(sizes), *x.shape[first + len(dims) :]))
+    return pick(merged, first, flat)
+
+
+def _is_integer(part: object) -> bool:
+    return isinstance(part, (int, np.integer))
+
+
+def _flat_positions(arrays: Sequence[Any], sizes: Sequence[int]) -> Any:
+    """Row-major positions over several dims.
+
+    Raises:
+        ShapeError: an index is out of bounds.
+    """
+    flat = np.zeros(arrays[0].shape, np.int64)
+    for dim, (array, size) in enumerate(zip(arrays, sizes, strict=True)):
+        if array.size and (array.min() < -size or array.max() >= size):
+            wrong = array.min() if array.min() < -size else array.max()
+            raise located(
+                ShapeError, f"index {wrong} is out of bounds for indexed dim {dim} of size {size}"
+            )
+        flat = flat * size + np.mod(array, max(1, size))
+    return flat
+
+
+def _basic(x: TracedTensor, parts: Sequence[Any]) -> TracedTensor:
+    """Integers, slices and newaxis as one copy op."""
     sizes: list[int] = []
     read: list[DimIndex] = []
     dims: list[int] = []
-    for part in _expand(key, x.shape):
+    for part in parts:
         if part is None:
             dims.append(-1)
             continue

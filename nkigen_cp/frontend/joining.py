@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from nkigen_cp.errors import ShapeError, UnsupportedError
+from nkigen_cp.errors import ShapeError
 from nkigen_cp.frontend.axes import result_names
 from nkigen_cp.frontend.builder import Index, Read, Step
 from nkigen_cp.frontend.callsite import located
@@ -22,6 +22,7 @@ from nkigen_cp.frontend.operands import (
     copy,
     normalize_axis,
 )
+from nkigen_cp.frontend.picking import pick
 from nkigen_cp.frontend.shape import ravel
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.tensor.graph import DimIndex, Term, identity_index
@@ -127,23 +128,25 @@ def split(ary: TracedTensor, indices_or_sections: Any, axis: Any = 0) -> list[Tr
 
 
 def repeat(a: TracedTensor, repeats: Any, axis: Any = None) -> TracedTensor:
-    """Every element of a dim repeated in place, ``repeats`` times.
+    """Every element of a dim repeated in place, ``repeats`` times, or each so many times.
 
     Raises:
-        UnsupportedError: ``repeats`` is no single count.
-        ShapeError: the count is negative, or the axis is out of bounds.
+        ShapeError: a count is negative, there are not as many as positions, or the axis is out of
+            bounds.
     """
     if axis is None:
         a, axis = ravel(a), 0
-    try:
-        count = operator.index(repeats)
-    except TypeError:
-        raise located(
-            UnsupportedError, f"repeat: one count for all elements is supported, got {repeats!r}"
-        ) from None
-    if count < 0:
-        raise located(ShapeError, f"repeat: count {count} must not be negative")
     dim = normalize_axis(axis, a.ndim)
+    counts = np.asarray(repeats).ravel()
+    if counts.size and counts.min() < 0:
+        raise located(ShapeError, f"repeat: count {counts.min()} must not be negative")
+    if counts.size != 1:
+        if counts.size != a.shape[dim]:
+            raise located(
+                ShapeError, f"repeat: {counts.size} counts for dim {dim} of size {a.shape[dim]}"
+            )
+        return pick(a, dim, np.repeat(np.arange(a.shape[dim]), counts))
+    count = int(counts[0])
     if count == 1:
         return a
     sizes = (*a.shape[: dim + 1], count, *a.shape[dim + 1 :])
@@ -154,9 +157,27 @@ def repeat(a: TracedTensor, repeats: Any, axis: Any = None) -> TracedTensor:
     return copy(a, sizes, identity_index(places), shape, tuple(write))
 
 
+def take(a: TracedTensor, indices: Any, axis: Any = None, mode: str = "raise") -> TracedTensor:
+    """Positions of a dim, or of all elements in a row, that are known while tracing.
+
+    Raises:
+        IndexUnsupportedError: the indices are traced.
+        ShapeError: an index is out of bounds.
+    """
+    if axis is None:
+        a, axis = ravel(a), 0
+    dim = normalize_axis(axis, a.ndim)
+    if not isinstance(indices, TracedTensor) and mode == "wrap":
+        indices = np.mod(np.asarray(indices), a.shape[dim])
+    if not isinstance(indices, TracedTensor) and mode == "clip":
+        indices = np.maximum(0, np.minimum(np.asarray(indices), a.shape[dim] - 1))
+    return getitem(a, (*(slice(None),) * dim, indices))
+
+
 FUNCTIONS: dict[Callable[..., Any], Handler] = {
     np.concatenate: concatenate,
     np.stack: stack,
     np.split: split,
     np.repeat: repeat,
+    np.take: take,
 }

@@ -1,17 +1,20 @@
-"""Reductions: sum, max, min, mean."""
+"""Reductions, and what is made of them: moments, norms, tests of all elements."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from nkigen_cp.errors import ShapeError
+from nkigen_cp.errors import IndexUnsupportedError, ShapeError
 from nkigen_cp.frontend.builder import Read, Step
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.dispatch import Handler
+from nkigen_cp.frontend.elementwise import elementwise
 from nkigen_cp.frontend.operands import along, cast_to, normalize_axes
+from nkigen_cp.frontend.rearrange import diagonal
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.dtypes import INT32, UINT32, DType
 from nkigen_cp.ir.tensor.graph import DimIndex
@@ -31,7 +34,7 @@ def reduce(kind: str, x: TracedTensor, axis: Any, keepdims: bool, dtype: object)
     chosen = normalize_axes(axis, x.ndim)
     if dtype is not None:
         x = cast_to(x, x.builder.narrowed(dtype))
-    elif kind == "sum":
+    elif kind in ("sum", "prod"):
         x = cast_to(x, _SUM_DTYPES.get(x.element.kind, x.element))
     if kind in ("max", "min") and any(x.shape[a] == 0 for a in chosen):
         raise located(ShapeError, f"numpy.{kind} over a zero-size axis of shape {x.shape}")
@@ -78,6 +81,91 @@ def _ufunc_reduce(kind: str) -> Handler:
     return handle
 
 
+def any_of(a: TracedTensor, axis: Any = None, *, keepdims: bool = False) -> TracedTensor:
+    """Whether an element is not 0."""
+    return reduce("max", _truth(a), axis, keepdims, None)
+
+
+def all_of(a: TracedTensor, axis: Any = None, *, keepdims: bool = False) -> TracedTensor:
+    """Whether no element is 0."""
+    return reduce("min", _truth(a), axis, keepdims, None)
+
+
+def count_nonzero(a: TracedTensor, axis: Any = None, *, keepdims: bool = False) -> TracedTensor:
+    """How many elements are not 0."""
+    return reduce("sum", _truth(a), axis, keepdims, None)
+
+
+def _truth(a: TracedTensor) -> TracedTensor:
+    return a if a.element.kind == "bool" else elementwise("not_equal", a, 0)
+
+
+def variance(
+    a: TracedTensor,
+    axis: Any = None,
+    dtype: object = None,
+    *,
+    ddof: float = 0,
+    keepdims: bool = False,
+) -> TracedTensor:
+    """The mean square of what differs from the mean; ``ddof`` fewer elements count."""
+    dims = normalize_axes(axis, a.ndim)
+    count = math.prod(a.shape[d] for d in dims)
+    centred = elementwise("subtract", a, reduce("mean", a, axis, True, dtype))
+    squares = reduce("sum", elementwise("square", centred), axis, keepdims, dtype)
+    return elementwise("multiply", squares, 1.0 / max(count - ddof, 0) if count > ddof else np.inf)
+
+
+def deviation(
+    a: TracedTensor,
+    axis: Any = None,
+    dtype: object = None,
+    *,
+    ddof: float = 0,
+    keepdims: bool = False,
+) -> TracedTensor:
+    """The square root of ``variance``."""
+    return elementwise("sqrt", variance(a, axis, dtype, ddof=ddof, keepdims=keepdims))
+
+
+NORMS: dict[Any, Callable[[TracedTensor, Any, bool], TracedTensor]] = {
+    1: lambda x, axis, keep: reduce("sum", elementwise("abs", x), axis, keep, None),
+    2: lambda x, axis, keep: elementwise(
+        "sqrt", reduce("sum", elementwise("square", x), axis, keep, None)
+    ),
+    np.inf: lambda x, axis, keep: reduce("max", elementwise("abs", x), axis, keep, None),
+    -np.inf: lambda x, axis, keep: reduce("min", elementwise("abs", x), axis, keep, None),
+    0: lambda x, axis, keep: cast_to(
+        reduce("sum", _truth(x), axis, keep, None), result_dtype(OPS["sqrt"], [x.element])
+    ),
+}
+
+
+def norm(
+    x: TracedTensor, ord: Any = None, axis: Any = None, keepdims: bool = False
+) -> TracedTensor:
+    """Vector norms of order 0, 1, 2, inf and -inf; the Frobenius norm of matrices.
+
+    Raises:
+        IndexUnsupportedError: another order, or one that needs singular values.
+    """
+    dims = normalize_axes(axis, x.ndim)
+    order = 2 if ord in (None, "fro") else ord
+    plain = ord is None or (ord == "fro" and len(dims) == 2) or len(dims) == 1
+    if order not in NORMS or not plain:
+        raise located(
+            IndexUnsupportedError,
+            f"numpy.linalg.norm with ord={ord!r} over {len(dims)} dims is not supported; supported "
+            "are None, 0, 1, 2, inf and -inf of vectors, None and 'fro' of matrices",
+        )
+    return NORMS[order](x, axis, keepdims)
+
+
+def trace_of(a: TracedTensor, offset: int = 0, axis1: Any = 0, axis2: Any = 1) -> TracedTensor:
+    """The sum along a diagonal of two dims."""
+    return reduce("sum", diagonal(a, offset, axis1, axis2), -1, False, None)
+
+
 FUNCTIONS: dict[Callable[..., Any], Handler] = {
     np.sum: _typed("sum"),
     np.mean: _typed("mean"),
@@ -85,10 +173,19 @@ FUNCTIONS: dict[Callable[..., Any], Handler] = {
     np.amax: _plain("max"),
     np.min: _plain("min"),
     np.amin: _plain("min"),
+    np.prod: _typed("prod"),
+    np.any: any_of,
+    np.all: all_of,
+    np.count_nonzero: count_nonzero,
+    np.var: variance,
+    np.std: deviation,
+    np.linalg.norm: norm,
+    np.trace: trace_of,
 }
 
 UFUNC_METHODS: dict[tuple[np.ufunc, str], Handler] = {
     (np.add, "reduce"): _ufunc_reduce("sum"),
     (np.maximum, "reduce"): _ufunc_reduce("max"),
     (np.minimum, "reduce"): _ufunc_reduce("min"),
+    (np.multiply, "reduce"): _ufunc_reduce("prod"),
 }

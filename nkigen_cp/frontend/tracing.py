@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nkigen_cp.errors import ArgumentError, TraceError
-from nkigen_cp.frontend import elementwise, indexing, joining, linalg, reductions, shape
+from nkigen_cp.frontend import (
+    elementwise,
+    indexing,
+    joining,
+    linalg,
+    products,
+    rearrange,
+    reductions,
+    shape,
+)
 from nkigen_cp.frontend.assembly import assemble
 from nkigen_cp.frontend.builder import Builder
 from nkigen_cp.frontend.callsite import call_traced
@@ -27,11 +36,14 @@ from nkigen_cp.ir.tensor.promotion import narrow
 
 TABLES = Tables(
     functions={
+        **elementwise.FUNCTIONS,
         **reductions.FUNCTIONS,
         **linalg.FUNCTIONS,
         **shape.FUNCTIONS,
         **joining.FUNCTIONS,
         **indexing.FUNCTIONS,
+        **rearrange.FUNCTIONS,
+        **products.FUNCTIONS,
     },
     ufuncs={**elementwise.UFUNCS, **linalg.UFUNCS},
     ufunc_methods=reductions.UFUNC_METHODS,

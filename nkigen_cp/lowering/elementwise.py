@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.nki.kernel import Affine, Operand
+from nkigen_cp.ir.nki.recipes import parts_of
 from nkigen_cp.lowering.builder import Builder, Range
 from nkigen_cp.lowering.place import Box, Placement, pieces, view
 from nkigen_cp.solver.plan import CHUNK, Elementwise, Slot, box_order
@@ -69,7 +70,9 @@ def _instruction(b: Builder, spec: Elementwise, places: Mapping[str, Placement],
     args |= dict(cover.params)
     if cover.instruction == "tensor_reduce":
         args["num_axes"] = sum(1 for d in cover.reduced if box.ranges[d].size > 1)
-    b.emit(cover.instruction, spec.engine, args, ops=cover.ops)
+    for part in parts_of(cover.instruction):
+        given = {name: args[o] for name, o in part.operands.items() if o in args}
+        b.emit(part.instruction, spec.engine, {**given, **part.numbers}, ops=cover.ops)
 
 
 def _slot_box(slot: Slot, spec: Elementwise, box: Box) -> Box:

@@ -176,5 +176,5 @@ def _shape(held: Held, cover: Cover, extents: Mapping[str, int], partitions: int
         dtype=FLOAT32 if held.memory is Memory.PSUM else held.tensor.dtype,
         partitions=partitions,
         free_size=math.prod(free.values()),
-        innermost_stride=indexed[-1] if indexed else 1,
+        innermost_stride=abs(indexed[-1]) if indexed else 1,
     )

@@ -7,15 +7,20 @@ never materialise, so each must have the next op as its only reader.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorOp, Program
 from nkigen_cp.ir.tensor.graph import Immediate
 from nkigen_cp.ir.tensor.table import OPS, Family
 from nkigen_cp.solver.plan import Cover, Slot, Value
+from nkigen_cp.solver.selections import selections
 
-ARITHMETIC = ("add", "subtract", "multiply", "maximum", "minimum")
+ARITHMETIC = (
+    "add", "subtract", "multiply", "maximum", "minimum",
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
+    "logical_and", "logical_or", "logical_xor",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,7 @@ _SCALE = Stage(
 _BIAS = Stage(takes="alu", only=("add",), operand="bias", operand_is="scalar")
 _EXACT_ACT = (
     "exp", "log", "sqrt", "rsqrt", "square", "abs", "tanh", "relu", "sigmoid", "silu", "gelu",
-    "gelu_apprx_tanh",
+    "gelu_apprx_tanh", "sign", "erf", "softplus", "mish", "sin", "arctan",
 )  # fmt: skip
 _ACT = Stage(takes="activation", operator="op", only=_EXACT_ACT)
 _RECIPROCAL = Stage(takes="activation", only=("reciprocal",))
@@ -126,6 +131,9 @@ _FOLDING = (
     ),
 )
 
+SPECIAL: Mapping[str, Callable[[Program, FactorOp], list[Cover]]] = {"select": selections}
+"""Ops of more than two operands have covers of their own."""
+
 ACCUMULATORS: Mapping[str, tuple[Template, ...]] = {
     "sum": (*_SUMMING, *_FOLDING),
     "max": _FOLDING,
@@ -152,6 +160,8 @@ def covers_of(program: Program, op: FactorOp) -> list[Cover]:
         return _reductions(program, op)
     if family not in (Family.ELEMENTWISE, Family.COPY):
         return []
+    if op.kind in SPECIAL:
+        return SPECIAL[op.kind](program, op)
     return [c for t in TEMPLATES for c in _match(program, op, t)]
 
 
@@ -345,7 +355,7 @@ def _accumulating(program: Program, op: FactorOp, reduced: tuple[str, ...]) -> l
             internal=(*cover.internal, *hidden),
             reduced=reduced,
         )
-        for template in ACCUMULATORS[op.kind]
+        for template in ACCUMULATORS.get(op.kind, ())
         for cover in _match(program, writers[0], template)
     ]
 

@@ -348,6 +348,39 @@ def masked() -> Kernel:
     )
 
 
+def chosen() -> Kernel:
+    """x (128, 64) float32 -> -2 where x is below 0, else x; and x there, else 0.5."""
+    x = buffer("x", (128, 64), Memory.INPUT)
+    outs = [buffer(n, (128, 64), Memory.OUTPUT) for n in ("low", "high")]
+    x_sb, y, z = (sbuf(n, 128, 64) for n in ("x_sb", "y", "z"))
+    negative = sbuf("negative", 128, 64, of="bool")
+    return kernel(
+        "chosen",
+        (x,),
+        tuple(outs),
+        *(Alloc(buffer=b) for b in (x_sb, negative, y, z)),
+        dma(view(x_sb), view(x)),
+        call("tensor_scalar", dst=view(negative), data=view(x_sb), op0="less", operand0=0.0),
+        call("memset", dst=view(y), value=-2.0),
+        call(
+            "tensor_copy_predicated",
+            dst=view(y),
+            src=view(x_sb),
+            predicate=view(negative),
+            reverse_pred=True,
+        ),
+        call(
+            "select_reduce",
+            dst=view(z),
+            predicate=view(negative),
+            on_true=view(x_sb),
+            on_false=0.5,
+        ),
+        dma(view(outs[0]), view(y)),
+        dma(view(outs[1]), view(z)),
+    )
+
+
 def moments() -> Kernel:
     """x (128, 512) float32 -> mean and variance per row (128, 2), minus twice the row sums."""
     x = buffer("x", (128, 512), Memory.INPUT)

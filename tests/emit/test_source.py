@@ -71,6 +71,10 @@ def _masked(x: Any) -> tuple[Any, ...]:
     return (np.where(np.tri(128, dtype=bool), x + columns, np.float32(-1)),)
 
 
+def _chosen(x: Any) -> tuple[Any, ...]:
+    return np.where(x < 0, np.float32(-2), x), np.where(x < 0, x, np.float32(0.5))
+
+
 def _moments(x: Any) -> tuple[Any, ...]:
     return np.stack([x.mean(1), x.var(1)], axis=1), -2 * x.sum(1, keepdims=True)
 
@@ -84,6 +88,7 @@ CASES: dict[str, tuple[Callable[[], Kernel], Reference]] = {
     "heads": (kernels.heads, _heads),
     "triangle": (kernels.triangle, _triangle),
     "masked": (kernels.masked, _masked),
+    "chosen": (kernels.chosen, _chosen),
     "moments": (kernels.moments, _moments),
 }
 

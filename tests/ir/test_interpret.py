@@ -11,7 +11,7 @@ import pytest
 
 from nkigen_cp.errors import ArgumentError
 from nkigen_cp.frontend import spec, trace
-from nkigen_cp.ir.dtypes import FLOAT32
+from nkigen_cp.ir.dtypes import BOOL, FLOAT32
 from nkigen_cp.ir.tensor.graph import (
     Axis,
     DimIndex,
@@ -24,7 +24,7 @@ from nkigen_cp.ir.tensor.graph import (
     identity_index,
 )
 from nkigen_cp.ir.tensor.interpret import addressed, interpret
-from nkigen_cp.ir.tensor.table import OPS, Family
+from nkigen_cp.ir.tensor.table import OPS, Family, Result
 
 
 def test_addressed_views_share_memory_and_repeat_broadcast_axes() -> None:
@@ -47,8 +47,10 @@ ELEMENTWISE = [
 @pytest.mark.parametrize("row", ELEMENTWISE, ids=lambda row: row.name)
 def test_every_elementwise_row_is_its_meaning(row: Any) -> None:
     tensor = Tensor(name="x", shape=(3, 4), dtype=FLOAT32, axes=("a", "b"))
-    result = Tensor(name="y", shape=(4, 3), dtype=FLOAT32, axes=("b", "a"))
-    inputs = [Operand(tensor="x", index=identity_index((0, 1))), Immediate(value=2.0)]
+    dtype = BOOL if row.result is Result.BOOL else FLOAT32
+    result = Tensor(name="y", shape=(4, 3), dtype=dtype, axes=("b", "a"))
+    numbers = [Immediate(value=2.0), Immediate(value=-1.5)]
+    inputs = [Operand(tensor="x", index=identity_index((0, 1))), *numbers]
     op = Op(
         name="y",
         kind=row.name,
@@ -63,9 +65,9 @@ def test_every_elementwise_row_is_its_meaning(row: Any) -> None:
         input_names=("x",),
         output_names=("y",),
     )
-    x = np.linspace(0.5, 2.0, 12, dtype=np.float32).reshape(3, 4)
+    x = np.linspace(0.1, 1.0, 12, dtype=np.float32).reshape(3, 4)
     (found,) = interpret(graph, [x]).outputs
-    expected = row.meaning(*[x.astype(np.float64), 2.0][: row.arity])
+    expected = row.meaning(*[x.astype(np.float64), 2.0, -1.5][: row.arity])
     np.testing.assert_allclose(found.astype(float), expected.T, rtol=1e-12)
 
 

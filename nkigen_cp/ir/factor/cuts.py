@@ -20,7 +20,10 @@ Node = tuple[str, str, int]  # ("tensor" | "op", name, dim or axis)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """Axis ``axis`` of an op runs along ``dim`` of a tensor in steps of ``stride``."""
+    """Axis ``axis`` of an op runs along ``dim`` of a tensor in steps of ``stride``.
+
+    It runs from ``offset`` upwards, or downwards where it is ``reversed``.
+    """
 
     op: str
     dim: Node
@@ -29,6 +32,7 @@ class Link:
     axis_size: int
     stride: int
     offset: int
+    reversed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,7 @@ def axes_of(graph: Graph, first: Collection[str] = ()) -> dict[tuple[str, int], 
 
     for op in graph.ops.values():
         for link in _links(graph, op):
-            if link.stride == 1 and link.dim_size == link.axis_size:
+            if link.stride == 1 and link.dim_size == link.axis_size and not link.reversed:
                 parent[root(link.axis)] = root(link.dim)
     names: dict[Node, tuple[str, int]] = {}
     found: dict[tuple[str, int], tuple[str, int]] = {}
@@ -119,8 +123,9 @@ def _dim_links(op: Op, operand: Operand, d: int, index: DimIndex, size: int) -> 
             axis=("op", op.name, term.axis),
             dim_size=size,
             axis_size=op.axes[term.axis].size,
-            stride=term.stride,
+            stride=abs(term.stride),
             offset=index.offset,
+            reversed=term.stride < 0,
         )
         for term in index.terms
         if op.axes[term.axis].size > 1
@@ -185,6 +190,7 @@ def _conflict(
         inner = [c for c in cuts[link.dim] if c < link.stride * link.axis_size]
         whole = link.stride * link.axis_size == link.dim_size or digit
         strided = link.stride > 1 and not digit
+        strided = strided or (link.reversed and not whole)
         misaligned = any(link.offset % c or (link.axis_size * link.stride) % c for c in inner)
         outer = [c for c in cuts[link.dim] if c >= link.stride * link.axis_size and not whole]
         crosses = any(link.offset // c != (link.offset + link.axis_size - 1) // c for c in outer)

@@ -144,10 +144,12 @@ def _dim_access(
     for term in dim.terms:
         inner = _strides([d.size for d in digits[term.axis]])
         for digit, digit_stride in zip(digits[term.axis], inner, strict=True):
-            stride = term.stride * digit_stride
+            stride = abs(term.stride) * digit_stride
             k = next(k for k, s in enumerate(strides) if stride % s == 0 and stride >= s)
             index[k] = FactorIndex(
-                digit=digit.name, offset=index[k].offset, step=stride // strides[k]
+                digit=digit.name,
+                offset=index[k].offset,
+                step=stride // strides[k] * (1 if term.stride > 0 else -1),
             )
     return index
 

@@ -48,6 +48,7 @@ def _is_pattern(value: Operand) -> bool:
 _ACCEPTS: Mapping[Role, Callable[[Operand], bool]] = {
     Role.OUT: lambda v: isinstance(v, View),
     Role.ACCUMULATE: lambda v: isinstance(v, View),
+    Role.UPDATE: lambda v: isinstance(v, View),
     Role.IN: lambda v: isinstance(v, View),
     Role.VECTOR: lambda v: isinstance(v, View) or _is_number(v),
     Role.NUMBER: _is_number,
@@ -127,8 +128,8 @@ def _view_problem(use: Use) -> str | None:
             "must have the partition, dim 0, as its first result dim",
         ),
         (
-            any(i.size < 1 or i.step < 1 for i in view.index),
-            "has an index of size or step below 1; a repeated element is a Repeat dim",
+            any(i.size < 1 or i.step == 0 for i in view.index),
+            "has an index of no size or step; a repeated element is a Repeat dim",
         ),
         (bool(lost), f"drops the dims {lost}, which have more than one position"),
     )
@@ -140,11 +141,10 @@ def bounds(site: Site) -> str | None:
     for use in site.uses:
         for d, (index, size) in enumerate(zip(use.view.index, use.view.shape, strict=True)):
             reach = site.range(index.start)
-            last = reach.high + (index.size - 1) * index.step
-            if reach.low < 0 or last >= size:
+            first, last = reach.low + index.lowest, reach.high + index.highest
+            if first < 0 or last >= size:
                 return (
-                    f"{use} addresses {reach.low}..{last} of dim {d}; "
-                    f"the positions are 0..{size - 1}"
+                    f"{use} addresses {first}..{last} of dim {d}; the positions are 0..{size - 1}"
                 )
     return None
 
@@ -225,14 +225,14 @@ def _overlaps(use: Use) -> bool:
     pattern = sorted((d for d in dims(use.view) if d.size > 1), key=_stride)
     reach = 0
     for dim in pattern:
-        if dim.stride <= reach:
+        if abs(dim.stride) <= reach:
             return True
-        reach += dim.stride * (dim.size - 1)
+        reach += abs(dim.stride) * (dim.size - 1)
     return False
 
 
 def _stride(dim: Dim) -> int:
-    return dim.stride
+    return abs(dim.stride)
 
 
 COMMON: Mapping[str, Rule] = {

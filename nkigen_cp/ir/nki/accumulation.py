@@ -80,7 +80,7 @@ class _Banks:
                 problem = self.accumulate(instruction, view)
                 if problem:
                     return problem
-            elif parameter.role is Role.OUT:
+            elif parameter.role.writes:
                 self.state(view)[...] = _FOREIGN
         return None
 

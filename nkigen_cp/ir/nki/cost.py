@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from nkigen_cp.ir.nki.cycles import OperandShape, Work
 from nkigen_cp.ir.nki.kernel import Buffer, Instruction, View
-from nkigen_cp.ir.nki.table import INSTRUCTIONS
+from nkigen_cp.ir.nki.recipes import COVERING
 from nkigen_cp.ir.nki.views import innermost_stride, run_elements
 from nkigen_cp.targets.target import Target
 
@@ -29,7 +29,7 @@ def busy_ns(
     operator of ``tensor_reduce``. Never falls when a size grows.
     """
     work = Work(target=target, engine=engine, operands=operands, op=op)
-    return INSTRUCTIONS[kind].cost(work)
+    return COVERING[kind].cost(work)
 
 
 def operand_shape(view: View, buffer: Buffer) -> OperandShape:

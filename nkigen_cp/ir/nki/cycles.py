@@ -121,6 +121,13 @@ def two_inputs(work: Work) -> float:
     return work.issue_ns(work.free_size * work.stride_factor * (1 if one_psum else 2))
 
 
+def chosen(work: Work) -> float:
+    """Two streams and a predicate: 2N cycles; N with a stream or the predicate in PSUM."""
+    inputs = [o for name, o in work.operands.items() if name != "dst"]
+    one_psum = any(o.memory is Memory.PSUM for o in inputs)
+    return work.issue_ns(work.free_size * work.stride_factor * (1 if one_psum else 2))
+
+
 def tensor_tensor(work: Work) -> float:
     """As ``two_inputs``; N also in the fast mode: both inputs in SBUF and everything 16-bit."""
     inputs = (work.operands["data1"], work.operands["data2"])

@@ -104,11 +104,21 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
-    """``size`` positions from ``start`` in steps of ``step`` along one dim."""
+    """``size`` positions from ``start`` in steps of ``step``, up or down, along one dim."""
 
     start: Affine = Affine()
     size: int
     step: int = 1
+
+    @property
+    def lowest(self) -> int:
+        """The lowest position, counted from ``start``."""
+        return min(0, (self.size - 1) * self.step)
+
+    @property
+    def highest(self) -> int:
+        """The highest position, counted from ``start``."""
+        return max(0, (self.size - 1) * self.step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -188,6 +188,24 @@ def affine_select(args: Arguments) -> dict[str, Array]:
     return {"dst": np.where(chosen, to_float32(data), np.float32(args["on_false_value"]))}
 
 
+def tensor_copy_predicated(args: Arguments) -> dict[str, Array]:
+    """``dst`` = src where the predicate holds (does not, if reversed); elsewhere dst stays."""
+    chosen = (_flat(args["predicate"]) != 0) != bool(args["reverse_pred"])
+    return {"dst": np.where(chosen, _flat(args["src"]), _flat(args["dst"]))}
+
+
+def select(args: Arguments) -> dict[str, Array]:
+    """``dst`` = on_true where the predicate holds, elsewhere on_false; bits are kept."""
+    chosen = _flat(args["predicate"]) != 0
+    return {"dst": np.where(chosen, _flat(args["on_true"]), _flat(args["on_false"]))}
+
+
+def select_reduce(args: Arguments) -> dict[str, Array]:
+    """``dst`` = on_true where the predicate holds (does not, if reversed), elsewhere on_false."""
+    chosen = (_flat(args["predicate"]) != 0) != bool(args["reverse_pred"])
+    return {"dst": np.where(chosen, _float32(args["on_true"]), _vector(args["on_false"]))}
+
+
 def bn_stats(args: Arguments) -> dict[str, Array]:
     """``dst``(P, 6) = (count, mean, variance * count) of the even, then of the odd elements."""
     data = _float32(args["data"]).astype(np.float64)

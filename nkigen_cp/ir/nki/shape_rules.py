@@ -119,6 +119,28 @@ def one_psum_input(site: Site) -> str | None:
     return f"reads {inputs[0]} and {inputs[1]} in PSUM; at most one input may be there"
 
 
+def predicate_dtype(site: Site) -> str | None:
+    """A predicate has elements of one or two bytes, no floats."""
+    use = site.use("predicate")
+    dtype = use.buffer.dtype
+    if dtype.is_float or dtype.size_bytes > 2 or dtype.kind == "int":
+        return f"{use} is {dtype}; a predicate is bool, uint8 or uint16"
+    return None
+
+
+def same_dtype(site: Site) -> str | None:
+    """Bits pass through from src to dst."""
+    dst, src = site.use("dst").buffer.dtype, site.use("src").buffer.dtype
+    return None if dst == src else f"copies {src} into {dst}; the dtypes must be equal"
+
+
+def select_dtype(site: Site) -> str | None:
+    """What passes through float32 cannot have 32 bits of an integer."""
+    use = site.use("on_true")
+    wide = use.buffer.dtype.size_bytes == 4 and not use.buffer.dtype.is_float
+    return f"{use} is {use.buffer.dtype}; integers of 32 bits are not exact here" if wide else None
+
+
 def vector_shape(site: Site) -> str | None:
     """Row vectors and reduced results are (P, 1) for the P of dst."""
     partitions = site.use("dst").view.partitions

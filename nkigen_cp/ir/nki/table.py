@@ -22,6 +22,7 @@ class Role(enum.Enum):
 
     OUT = "out"  # a view, written
     ACCUMULATE = "accumulate"  # a view, written; also read when parameter "accumulate" holds
+    UPDATE = "update"  # a view, read and written
     IN = "in"  # a view, read
     VECTOR = "vector"  # a (P, 1) view, read, or a number
     NUMBER = "number"
@@ -35,11 +36,11 @@ class Role(enum.Enum):
 
     @property
     def writes(self) -> bool:
-        return self in (Role.OUT, Role.ACCUMULATE)
+        return self in (Role.OUT, Role.ACCUMULATE, Role.UPDATE)
 
     @property
     def reads(self) -> bool:
-        return self in (Role.IN, Role.VECTOR)
+        return self in (Role.IN, Role.VECTOR, Role.UPDATE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +280,33 @@ ROWS: tuple[InstructionRow, ...] = (
         cost=cycles.streaming,
         meaning=meaning.tensor_scalar_reduce,
         registers=True,
+    ),
+    InstructionRow(
+        name="tensor_copy_predicated",
+        engines=("vector",),
+        parameters=(
+            Parameter(name="dst", role=Role.UPDATE),
+            _in("src"),
+            _in("predicate"),
+            _optional("reverse_pred", Role.FLAG, False),
+        ),
+        rules=("same_shape", "predicate_dtype", "same_dtype", "one_psum_input"),
+        cost=cycles.chosen,
+        meaning=meaning.tensor_copy_predicated,
+    ),
+    InstructionRow(
+        name="select_reduce",
+        engines=("vector",),
+        parameters=(
+            _out(),
+            _in("predicate"),
+            _in("on_true"),
+            _required("on_false", Role.VECTOR, dtype="float32"),
+            _optional("reverse_pred", Role.FLAG, False),
+        ),
+        rules=("same_shape", "vector_shape", "predicate_dtype", "select_dtype", "one_psum_input"),
+        cost=cycles.chosen,
+        meaning=meaning.select_reduce,
     ),
     InstructionRow(
         name="iota",

@@ -67,7 +67,7 @@ def free_dims(view: View) -> tuple[Dim, ...]:
 def innermost_stride(view: View) -> int:
     """Elements between neighbours in the innermost merged free dim; 1 for a single element."""
     free = free_dims(view)
-    return free[-1].stride if free else 1
+    return abs(free[-1].stride) if free else 1
 
 
 def run_elements(view: View, *, on_chip: bool) -> int:
@@ -85,16 +85,16 @@ def start_partition(view: View, buffer: Buffer) -> Affine:
 
 
 def free_offset(view: View) -> Affine:
-    """Elements between the start of a partition of the buffer and the view's first element."""
+    """Elements between the start of a partition of the buffer and the view's lowest element."""
     offset = Affine()
     for index, stride in zip(view.index[1:], row_major(view.shape)[1:], strict=True):
-        offset = offset + index.start * stride
+        offset = offset + (index.start + index.lowest) * stride
     return offset
 
 
 def free_span(view: View) -> int:
     """Elements from the first to the last one within a partition, both included."""
-    return 1 + sum(d.stride * (d.size - 1) for d in dims(view)[1:])
+    return 1 + sum(abs(d.stride) * (d.size - 1) for d in dims(view)[1:])
 
 
 def select(array: Array, view: View, env: Mapping[str, int]) -> Array:
@@ -109,13 +109,14 @@ def select(array: Array, view: View, env: Mapping[str, int]) -> Array:
     key: list[int | slice] = []
     for d, (index, size) in enumerate(zip(view.index, view.shape, strict=True)):
         start = index.start.value(env)
-        last = start + (index.size - 1) * index.step
-        if start < 0 or last >= size:
+        low, high = start + index.lowest, start + index.highest
+        if low < 0 or high >= size:
             raise SimulationError(
-                f"the view of {view.buffer!r} addresses {start}..{last} of dim {d}, "
+                f"the view of {view.buffer!r} addresses {low}..{high} of dim {d}, "
                 f"which has positions 0..{size - 1}"
             )
-        key.append(slice(start, last + 1, index.step) if d in kept else start)
+        stop = high + 1 if index.step > 0 else low - 1
+        key.append(slice(start, stop if stop >= 0 else None, index.step) if d in kept else start)
     picked = array.reshape(view.shape)[tuple(key)]
     order = sorted(kept)
     if order != kept:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nkigen_cp.ir.dtypes import FLOAT32, DType
+from nkigen_cp.ir.dtypes import BOOL, FLOAT32, DType
 from nkigen_cp.ir.rewrite.draft import Draft
 from nkigen_cp.ir.rewrite.index import plain_dims, renumber, used_axes
 from nkigen_cp.ir.rewrite.pattern import Fold, Match, Node, Pattern, Rule, Var, matches
 from nkigen_cp.ir.rewrite.rules import CONDITIONS, RULES
 from nkigen_cp.ir.tensor.graph import Attr, Immediate, Input, Op, Operand, Tensor, identity_index
+from nkigen_cp.ir.tensor.promotion import result_dtype
 from nkigen_cp.ir.tensor.table import OPS, Family, Result
 
 
@@ -71,7 +72,7 @@ class _Builder:
         axes = sorted(dict.fromkeys((*used, *reduced)))
         dims = self._result_dims(operands, [a for a in axes if not root.axes[a].reduced])
         stem = f"{root.outputs[0].tensor}_{template.kind}"
-        like = self._tensor(dims, FLOAT32 if self.match.result.is_float else self.match.result)
+        like = self._tensor(dims, self._dtype(template.kind, inputs))
         tensor = draft.new_tensor(stem, like)
         numbers = {old: new for new, old in enumerate(axes)}
         read = Operand(tensor=tensor, index=identity_index(dims))
@@ -90,6 +91,16 @@ class _Builder:
         draft.add(op, before=root.name)
         self.introduced.append(op.name)
         return read
+
+    def _dtype(self, kind: str, inputs: Sequence[Input]) -> DType:
+        """What an op between the operands and the result computes in: floats are not rounded."""
+        row, result = OPS[kind], self.match.result
+        if row.result is not Result.BOOL and result is not BOOL:
+            return FLOAT32 if result.is_float else result
+        dtypes = [self.match.draft.dtype(i.tensor) for i in inputs if isinstance(i, Operand)]
+        numbers = [i.value for i in inputs if isinstance(i, Immediate)]
+        found = result_dtype(row, dtypes, numbers)
+        return FLOAT32 if found.is_float else found
 
     def _result_dims(self, operands: Sequence[Operand], axes: Sequence[int]) -> Sequence[int]:
         """The axis over each dim of a new tensor: the dims of the operand if it is read whole."""

@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 
+from nkigen_cp.ir.rewrite.formulas import FORMULAS
 from nkigen_cp.ir.rewrite.pattern import Fold, Match, Node, Number, Pattern, Rule, Var, node
 from nkigen_cp.ir.tensor.graph import Operand
 
@@ -184,7 +185,14 @@ def _gelu_tanh_rules() -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-RULES: tuple[Rule, ...] = (*COMPOSITES, *POWERS, *NUMBERS, *FUNCTIONS, *_gelu_tanh_rules())
+RULES: tuple[Rule, ...] = (
+    *COMPOSITES,
+    *FORMULAS,
+    *POWERS,
+    *NUMBERS,
+    *FUNCTIONS,
+    *_gelu_tanh_rules(),
+)
 
 
 def _product_fits(match: Match) -> bool:

@@ -153,9 +153,13 @@ def _operand(
 def _compute_dtype(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) -> Any:
     """Floats if any operand or the result is one; else the dtype the integers promote to."""
     held = [values[operand.tensor].dtype for operand in op.operands]
-    if tensor.dtype.is_float or any(dtype.kind not in "iub" for dtype in held):
+    numbers = [i.value for i in op.inputs if isinstance(i, Immediate)]
+    floats = any(isinstance(n, float) for n in numbers)
+    if tensor.dtype.is_float or floats or any(dtype.kind not in "iub" for dtype in held):
         return widths.compute
-    return np.result_type(*held, tensor.dtype.numpy)
+    # A test of booleans against a number is one of integers.
+    wide = [np.dtype(np.int64)] if numbers and tensor.dtype.kind == "bool" else []
+    return np.result_type(*held, *wide, tensor.dtype.numpy)
 
 
 def _affine(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) -> Any:

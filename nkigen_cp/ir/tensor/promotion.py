@@ -66,6 +66,8 @@ def result_dtype(
         return dtype(str((attrs or {})["dtype"]))
     if row.result is Result.BOOL:
         return BOOL
+    if row.result is Result.CHOSEN:
+        dtypes = dtypes[1:] or [INT32]  # two numbers: integers unless one of them is a float
     result = promote(*dtypes)
     if result.is_float:
         return result

@@ -234,8 +234,8 @@ def _access(view: View, owner: str, *, writes: bool) -> Access:
         owner=owner,
         writes=writes,
         shape=view.shape,
-        low=tuple(i.start.const for i in view.index),
-        spans=tuple(((i.size - 1) * i.step, i.step) if i.size > 1 else (0, 0) for i in view.index),
+        low=tuple(i.start.const + i.lowest for i in view.index),
+        spans=tuple((i.highest - i.lowest, abs(i.step) if i.size > 1 else 0) for i in view.index),
         terms=tuple((d, t.var, t.stride) for d, i in enumerate(view.index) for t in i.start.terms),
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from nkigen_cp.ir.nki.table import INSTRUCTIONS, Parameter
+from nkigen_cp.ir.nki.recipes import COVERING
+from nkigen_cp.ir.nki.table import Parameter
 from nkigen_cp.solver.check.facts import EVICTORS, Covered, Facts, covers
 from nkigen_cp.solver.check.geometry import (
     demanded,
@@ -22,7 +23,7 @@ OPERATORS = ("op", "op0", "op1", "reduce_op")
 def engines(facts: Facts) -> Iterator[str]:
     """The engine runs the instruction and, on this target, all of its operators."""
     for c in covers(facts):
-        row = INSTRUCTIONS[c.cover.instruction]
+        row = COVERING[c.cover.instruction]
         engine, where = c.spec.engine, f"step {c.step.name!r}"
         if engine not in row.engines or engine not in c.cover.engines:
             yield f"{where}: {row.name} does not run on {engine}"
@@ -41,7 +42,7 @@ def engines(facts: Facts) -> Iterator[str]:
 def dtypes(facts: Facts) -> Iterator[str]:
     """Columns that an instruction reads as float32 are; its reciprocal function is narrow."""
     for c in covers(facts):
-        row = INSTRUCTIONS[c.cover.instruction]
+        row = COVERING[c.cover.instruction]
         for slot in c.cover.reads:
             parameter = row.parameter(slot.name)
             dtype = facts.tensor(slot.access.tensor).dtype.name
@@ -104,7 +105,7 @@ def columns(facts: Facts) -> Iterator[str]:
         chunked = c.psum is None and c.run.digits and CHUNK not in c.spec.loops
         chunked = chunked and c.domain.size(c.run.digits[0]) > c.run.block
         for slot in (*c.cover.reads, *c.cover.writes):
-            parameter = INSTRUCTIONS[c.cover.instruction].parameter(slot.name)
+            parameter = COVERING[c.cover.instruction].parameter(slot.name)
             one_value = parameter is not None and (
                 parameter.role.value == "vector" or parameter.name == "reduce_res"
             )

@@ -237,6 +237,12 @@ def _copy(args: Arguments, axes: tuple[int, ...]) -> Results:
     return {"dst": args["src"]}
 
 
+def _select(args: Arguments, axes: tuple[int, ...]) -> Results:
+    del axes
+    chosen = (np.asarray(args["predicate"]) != 0) != bool(args.get("reverse_pred"))
+    return {"dst": np.where(chosen, args["on_true"], args["on_false"])}
+
+
 def _reciprocal(args: Arguments, axes: tuple[int, ...]) -> Results:
     del axes
     return {"dst": 1 / np.asarray(args["data"])}
@@ -270,6 +276,8 @@ _SEMANTICS: Mapping[str, Callable[[Arguments, tuple[int, ...]], Results]] = {
     "scalar_tensor_tensor": _two_steps,
     "activation": _activation,
     "reciprocal": _reciprocal,
+    "select": _select,
+    "select_reduce": _select,
     "tensor_copy": _copy,
     "tensor_reduce": _reduce,
     "tensor_scalar_reduce": _scalar_reduce,

@@ -77,7 +77,7 @@ def _instruction_ns(facts: Facts, c: Covered, partitions: int, sizes: Mapping[st
             dtype=FLOAT32 if psum else facts.tensor(slot.access.tensor).dtype,
             partitions=partitions,
             free_size=math.prod(sizes[d] for d in free),
-            innermost_stride=1 if psum or not moving else moving[-1],
+            innermost_stride=1 if psum or not moving else abs(moving[-1]),
         )
 
     cover = c.cover

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from nkigen_cp.ir.factor.program import Access
-from nkigen_cp.ir.nki.table import INSTRUCTIONS, Role
+from nkigen_cp.ir.nki.recipes import COVERING
+from nkigen_cp.ir.nki.table import Role
 from nkigen_cp.solver.check.facts import Facts
 from nkigen_cp.solver.plan import (
     CHUNK,
@@ -117,7 +118,7 @@ def _spec(facts: Facts, step: Step) -> Iterator[str]:
 
 def _cover(facts: Facts, spec: Elementwise, digits: Sequence[str]) -> Iterator[str]:
     cover = spec.cover
-    row = INSTRUCTIONS.get(cover.instruction)
+    row = COVERING.get(cover.instruction)
     if row is None:
         yield f"unknown instruction {cover.instruction!r}"
         return

@@ -19,6 +19,7 @@ from tests.ir.nki.harness import one_instruction
 
 BF16 = ml_dtypes.bfloat16
 RNG = np.random.default_rng(7)
+where: Any = np.where
 
 
 def data(*shape: int, dtype: Any = np.float32) -> Any:
@@ -210,7 +211,25 @@ def test_affine_select_masks_above_diagonal() -> None:
         on_false_value=-9.0,
         cmp_op="greater_equal",
     )
-    np.testing.assert_array_equal(got, np.where(np.tri(4) > 0, a, np.float32(-9)))
+    np.testing.assert_array_equal(got, where(np.tri(4) > 0, a, np.float32(-9)))
+
+
+def test_select_reduce_takes_the_number_where_the_predicate_fails() -> None:
+    a = data(4, 6)
+    views = {"predicate": (a > 0).astype(np.uint8), "on_true": a}
+    got = single("select_reduce", "vector", views, (4, 6), on_false=-3.0)
+    np.testing.assert_array_equal(got, where(a > 0, a, -3))
+    got = single("select_reduce", "vector", views, (4, 6), on_false=-3.0, reverse_pred=True)
+    np.testing.assert_array_equal(got, where(a > 0, -3, a))
+
+
+def test_predicated_copies_leave_the_rest_as_it_is() -> None:
+    old, new = data(4, 6), -data(4, 6)
+    args = {"dst": old, "src": new, "predicate": (new > 0).astype(np.uint8), "reverse_pred": False}
+    got = INSTRUCTIONS["tensor_copy_predicated"].meaning(args)["dst"]
+    np.testing.assert_array_equal(got, where(new > 0, new, old))
+    got = INSTRUCTIONS["tensor_copy_predicated"].meaning({**args, "reverse_pred": True})["dst"]
+    np.testing.assert_array_equal(got, where(new > 0, old, new))
 
 
 def test_batch_norm_statistics_give_mean_and_variance() -> None:

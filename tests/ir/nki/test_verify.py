@@ -76,6 +76,11 @@ def tt(engine: str = "vector", **changes: Any) -> Instruction:
     return op("tensor_tensor", engine, **(args | changes))
 
 
+def pick(**changes: Any) -> Instruction:
+    args: dict[str, Any] = {"dst": view(B), "src": view(A), "predicate": view(BYTES)}
+    return op("tensor_copy_predicated", **args | changes)
+
+
 def copy(dst: Any, src: Any, engine: str = "vector") -> Instruction:
     return op("tensor_copy", engine, dst=dst, src=src)
 
@@ -142,6 +147,19 @@ BROKEN: list[tuple[str, str, Instruction]] = [
     ("transpose_shape", "must be 64x128", op("nc_transpose", dst=view(P), data=view(A))),
     ("transpose_dtype", "must be equal", op("nc_transpose", dst=view(PH), data=view(A))),
     ("one_psum_input", "at most one input", tt(data1=view(P), data2=view(Q))),
+    ("predicate_dtype", "a predicate is bool", pick(predicate=view(N))),
+    ("same_dtype", "must be equal", pick(src=view(H))),
+    (
+        "select_dtype",
+        "not exact here",
+        op(
+            "select_reduce",
+            dst=view(B),
+            predicate=view(BYTES),
+            on_true=view(N),
+            on_false=0.0,
+        ),
+    ),
     ("vector_shape", "it must be 128x1", ts(operand0=view(A))),
     (
         "vector_shape",

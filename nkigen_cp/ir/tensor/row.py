@@ -1,0 +1,51 @@
+"""What a row of the op table says.
+
+A row's ``meaning`` is its numpy definition over arrays already gathered into the op's iteration
+space (see ``interpret``); reductions receive the axes to reduce. ``alu`` and ``activation`` are the
+hardware operators that compute the same function, by their nki.language names.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Meaning = Callable[..., Any]
+
+
+class Family(enum.Enum):
+    """How an op uses its iteration axes."""
+
+    ELEMENTWISE = "elementwise"  # every axis parallel
+    REDUCE = "reduce"  # one operand, reduced axes missing in the output
+    CONTRACT = "contract"  # sum of products of two operands over the reduced axes
+    COPY = "copy"  # moves data through its index maps, may change the dtype
+    RESHAPE = "reshape"  # row-major reinterpretation that does not nest
+    COMPOSITE = "composite"  # defined by a rewrite into other rows
+
+
+class Result(enum.Enum):
+    """How the result's dtype follows from the operands'."""
+
+    PROMOTE = "promote"  # numpy promotion
+    FLOAT = "float"  # promotion, integers become float32
+    GIVEN = "given"  # attribute "dtype"
+    BOOL = "bool"
+    CHOSEN = "chosen"  # promotion of all but the first operand, a condition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpRow:
+    """One op kind. ``arity`` counts inputs, tensors or immediates."""
+
+    name: str
+    family: Family
+    arity: int
+    meaning: Meaning
+    result: Result = Result.PROMOTE
+    alu: str | None = None
+    activation: str | None = None
+    commutative: bool = False
+    doc: str = ""
