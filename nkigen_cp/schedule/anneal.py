@@ -16,6 +16,9 @@ from nkigen_cp.schedule.rigid import SIMULATED, Rigid, Schedule
 STEPS = {"fast": 0, "balanced": 1_400_000, "max": 10_000_000}
 """Starts of items that are worked out, by effort."""
 
+ROUNDS_PER_PAIR = 400
+"""Changes that are tried at most, times the number of items squared: few items have few orders."""
+
 IDLE = 1.15
 """Loops that take less than this times the work of their busiest lane are left as they are."""
 
@@ -36,6 +39,7 @@ def annealed(rigid: Rigid, start: Schedule, timed: Timed, effort: str) -> Schedu
     if start.length_ns < IDLE * rigid.work_ns() * trips:
         return start
     rounds = STEPS[effort] // (count * min(trips, SIMULATED))
+    rounds = min(rounds, ROUNDS_PER_PAIR * count**2)
     chance = random.Random(0)
     best = now = start
     for k in range(rounds):
