@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -81,19 +82,13 @@ def _ufunc_reduce(kind: str) -> Handler:
     return handle
 
 
-def any_of(a: TracedTensor, axis: Any = None, *, keepdims: bool = False) -> TracedTensor:
-    """Whether an element is not 0."""
-    return reduce("max", _truth(a), axis, keepdims, None)
+def _of_truth(kind: str) -> Handler:
+    """A reduction of whether the elements differ from 0."""
 
+    def handle(a: TracedTensor, axis: Any = None, *, keepdims: bool = False) -> TracedTensor:
+        return reduce(kind, _truth(a), axis, keepdims, None)
 
-def all_of(a: TracedTensor, axis: Any = None, *, keepdims: bool = False) -> TracedTensor:
-    """Whether no element is 0."""
-    return reduce("min", _truth(a), axis, keepdims, None)
-
-
-def count_nonzero(a: TracedTensor, axis: Any = None, *, keepdims: bool = False) -> TracedTensor:
-    """How many elements are not 0."""
-    return reduce("sum", _truth(a), axis, keepdims, None)
+    return handle
 
 
 def _truth(a: TracedTensor) -> TracedTensor:
@@ -113,19 +108,13 @@ def variance(
     count = math.prod(a.shape[d] for d in dims)
     centred = elementwise("subtract", a, reduce("mean", a, axis, True, dtype))
     squares = reduce("sum", elementwise("square", centred), axis, keepdims, dtype)
-    return elementwise("multiply", squares, 1.0 / max(count - ddof, 0) if count > ddof else np.inf)
+    return elementwise("multiply", squares, 1.0 / (count - ddof) if count > ddof else np.inf)
 
 
-def deviation(
-    a: TracedTensor,
-    axis: Any = None,
-    dtype: object = None,
-    *,
-    ddof: float = 0,
-    keepdims: bool = False,
-) -> TracedTensor:
-    """The square root of ``variance``."""
-    return elementwise("sqrt", variance(a, axis, dtype, ddof=ddof, keepdims=keepdims))
+@functools.wraps(variance, assigned=())
+def deviation(*args: Any, **kwargs: Any) -> TracedTensor:
+    """The square root of ``variance``, whose arguments it takes."""
+    return elementwise("sqrt", variance(*args, **kwargs))
 
 
 NORMS: dict[Any, Callable[[TracedTensor, Any, bool], TracedTensor]] = {
@@ -174,9 +163,9 @@ FUNCTIONS: dict[Callable[..., Any], Handler] = {
     np.min: _plain("min"),
     np.amin: _plain("min"),
     np.prod: _typed("prod"),
-    np.any: any_of,
-    np.all: all_of,
-    np.count_nonzero: count_nonzero,
+    np.any: _of_truth("max"),
+    np.all: _of_truth("min"),
+    np.count_nonzero: _of_truth("sum"),
     np.var: variance,
     np.std: deviation,
     np.linalg.norm: norm,

@@ -11,16 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorOp, Program
+from nkigen_cp.ir.nki.alu import ALU
 from nkigen_cp.ir.tensor.graph import Immediate
 from nkigen_cp.ir.tensor.table import OPS, Family
 from nkigen_cp.solver.plan import Cover, Slot, Value
 from nkigen_cp.solver.selections import selections
 
-ARITHMETIC = (
-    "add", "subtract", "multiply", "maximum", "minimum",
-    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
-    "logical_and", "logical_or", "logical_xor",
-)  # fmt: skip
+ARITHMETIC = tuple(row.name for row in ALU.values() if not row.bits and not row.unary)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +65,14 @@ _SCALE = Stage(
     takes="alu", only=("multiply",), operand="scale", operand_is="scalar", operand_dtypes=_F32
 )
 _BIAS = Stage(takes="alu", only=("add",), operand="bias", operand_is="scalar")
-_EXACT_ACT = (
-    "exp", "log", "sqrt", "rsqrt", "square", "abs", "tanh", "relu", "sigmoid", "silu", "gelu",
-    "gelu_apprx_tanh", "sign", "erf", "softplus", "mish", "sin", "arctan",
-)  # fmt: skip
+_COARSE_ACT = ("reciprocal",)
+_EXACT_ACT = tuple(
+    row.activation
+    for row in OPS.values()
+    if row.activation is not None and row.activation not in _COARSE_ACT
+)
 _ACT = Stage(takes="activation", operator="op", only=_EXACT_ACT)
-_RECIPROCAL = Stage(takes="activation", only=("reciprocal",))
+_RECIPROCAL = Stage(takes="activation", only=_COARSE_ACT)
 _MUL = replace(_OP0, only=("multiply",), reverse="")
 _ADD = replace(_OP0, only=("add",), reverse="")
 

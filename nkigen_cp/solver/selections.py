@@ -49,11 +49,8 @@ def _with_column(
     if wide or set(other.digits) == {d.name for d in op.digits}:
         return []
     cover = _cover(op, "select_reduce", reads, flags)
-    return [_reading(cover, Slot(name="on_false", access=other, column=True))]
-
-
-def _reading(cover: Cover, slot: Slot) -> Cover:
-    return replace(cover, reads=(*cover.reads, slot))
+    column = Slot(name="on_false", access=other, column=True)
+    return [replace(cover, reads=(*cover.reads, column))]
 
 
 def _cover(

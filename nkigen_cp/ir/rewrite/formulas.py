@@ -158,10 +158,6 @@ def _hypot(x: Pattern, y: Pattern) -> Node:
     return _if(plain, high, length)
 
 
-def _given(value: float) -> float:
-    return value
-
-
 def _of_one(name: str, template: Node) -> Rule:
     return Rule(name=name, pattern=node(name, X), template=template)
 
@@ -192,9 +188,7 @@ FORMULAS: tuple[Rule, ...] = (
     Rule(
         name="select of numbers",
         pattern=node("select", X, Number("a"), Number("b")),
-        template=add(
-            mul(X, Fold(_given, ("a",))), mul(_test("equal", X, 0.0), Fold(_given, ("b",)))
-        ),
+        template=add(mul(X, Number("a")), mul(_test("equal", X, 0.0), Number("b"))),
     ),
     Rule(name="logaddexp", pattern=node("logaddexp", X, Y), template=_logaddexp(X, Y)),
     Rule(name="hypot", pattern=node("hypot", X, Y), template=_hypot(X, Y)),

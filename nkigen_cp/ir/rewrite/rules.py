@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 
-from nkigen_cp.ir.rewrite.formulas import FORMULAS
+from nkigen_cp.ir.rewrite.formulas import FLOAT32_MAX, FORMULAS
 from nkigen_cp.ir.rewrite.pattern import Fold, Match, Node, Number, Pattern, Rule, Var, node
 from nkigen_cp.ir.tensor.graph import Operand
 
@@ -14,7 +14,7 @@ X, Y = Var("x"), Var("y")
 A, B = Number("a"), Number("b")
 ONE, HALF, MINUS_ONE = Number("one", 1.0), Number("half", 0.5), Number("minus_one", -1.0)
 
-FLOAT32_TINY, FLOAT32_MAX = 2.0**-126, 3.4028234663852886e38
+FLOAT32_TINY = 2.0**-126
 
 
 def _inverse(value: float) -> float:
