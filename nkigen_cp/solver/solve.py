@@ -41,6 +41,7 @@ from nkigen_cp.solver.structure import Structure, structured
 from nkigen_cp.solver.structure.grow import proposals, smaller
 from nkigen_cp.solver.structure.overlap import overlapping
 from nkigen_cp.solver.structure.peel import peeled, worth_peeling
+from nkigen_cp.solver.structure.tried import Proposal
 from nkigen_cp.solver.swaps import swapped
 from nkigen_cp.solver.traffic import moved_bytes
 from nkigen_cp.solver.work import work_in, work_of
@@ -118,9 +119,7 @@ def solve_graph(
         windows = peeled(core, chip) if not solved or worth_peeling(core, chip, found) else []
         solved += request.tried(p.structure for p in windows)
         if solved:
-            best = request.refined(request.best(solved))
-            apart = [p.structure for p in overlapping(core, chip, found)]
-            return request.shared_out(request.overlapped(best, apart))
+            return request.improved(request.best(solved), chip, found)
         if not (found or windows):
             break  # what does not even seem to fit does not fit less
     return request.solved(Structure())  # which says what does not fit
@@ -140,16 +139,31 @@ class Request:
     failed: list[Structure] = field(default_factory=list[Structure])
 
     def best(self, plans: Sequence[PlanData]) -> PlanData:
-        """The cheapest plan."""
-        return min(plans, key=self.cost_ns) if len(plans) > 1 else plans[0]
+        """The cheapest plan; if one of them was stopped, another might have been."""
+        found = min(plans, key=self.cost_ns) if len(plans) > 1 else plans[0]
+        return found if all(p.deterministic for p in plans) else replace(found, deterministic=False)
+
+    def improved(self, plan: PlanData, chip: Target, found: Sequence[Proposal]) -> PlanData:
+        """The plan after what is tried with few ops; Ctrl-C ends with the one there is."""
+        if len(self.core.ops) * 2 > OPS_AT_ONCE:
+            return plan
+
+        def overlapped(plan: PlanData) -> PlanData:
+            return self.overlapped(plan, [p.structure for p in overlapping(self.core, chip, found)])
+
+        try:
+            for better in (self.refined, overlapped, self.shared_out):
+                plan = better(plan) if plan.deterministic else plan
+        except KeyboardInterrupt:
+            return replace(plan, deterministic=False)
+        return plan
 
     def refined(self, plan: PlanData) -> PlanData:
         """The plan, or one with the same loops that leaves GpSimd out of them, if that is better.
 
         GpSimd takes work from the others but needs long for it, and what waits for it stalls.
         """
-        used = any("gpsimd" in s.busy_ns for s in plan.steps if s.path)
-        if not used or not plan.deterministic or len(self.core.ops) * 2 > OPS_AT_ONCE:
+        if not any("gpsimd" in s.busy_ns for s in plan.steps if s.path):
             return plan
         try:
             other = self.solved(_structure(plan), admit=sparing("gpsimd"))
@@ -160,23 +174,19 @@ class Request:
     def shared_out(self, plan: PlanData) -> PlanData:
         """The plan, or one of the same objective that shares work out in another way."""
         count = SWAPS[self.options.effort]
-        if self.clock is None or not plan.deterministic or len(self.core.ops) * 2 > OPS_AT_ONCE:
+        if self.clock is None:
             return plan
         instance = build_instance(structured(self.core, _structure(plan)), self.target)
-        try:
-            others = itertools.islice(swapped(instance, plan), count)
-            other = min(others, key=self.cost_ns, default=None)
-            return plan if other is None else self.best((plan, self.ordered(other)))
-        except KeyboardInterrupt:
-            return replace(plan, deterministic=False)
+        others = itertools.islice(swapped(instance, plan), count)
+        other = min(others, key=self.cost_ns, default=None)
+        return plan if other is None else self.best((plan, self.ordered(other)))
 
     def overlapped(self, plan: PlanData, structures: Sequence[Structure]) -> PlanData:
-        """The plan, or one with parts that overlap if that is better; as is for many ops.
+        """The plan, or one with parts that overlap if that is better.
 
         Steps are put in order only where that can lead to it. A search that is stopped is the last.
         """
-        few = plan.deterministic and len(self.core.ops) * 2 <= OPS_AT_ONCE
-        for structure in structures if few else ():
+        for structure in structures:
             least = self.cost_ns(plan)
             if self._cost_ns(plan, max(plan.busy_ns.values())) > NEAR * least:
                 break  # the busiest engine hardly waits
@@ -200,7 +210,9 @@ class Request:
         best: list[PlanData] = []
         least, count = math.inf, 0
         for structure in itertools.islice(structures, TRIES[self.options.effort]):
-            if count == most or structure in self.failed:
+            if count == most:
+                break
+            if structure in self.failed:
                 continue
             try:
                 plan = self.unordered(structure)
@@ -215,7 +227,7 @@ class Request:
                 if cost < least:
                     best, least = [plan], cost
             if not plan.deterministic:
-                break
+                return [replace(p, deterministic=False) for p in best]
         return best
 
     def solved(self, structure: Structure, *, admit: Admit = everything) -> PlanData:

@@ -12,7 +12,8 @@ import nkigen_cp as cp
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.solver.plan import Options, PlanData
 from nkigen_cp.solver.search import Progress
-from nkigen_cp.solver.solve import Clock, solve_graph
+from nkigen_cp.solver.solve import Clock, Request, canonical, solve_graph
+from nkigen_cp.solver.structure.grow import proposals
 from nkigen_cp.workloads import WORKLOADS
 
 
@@ -49,3 +50,28 @@ def test_ctrl_c_while_steps_are_ordered_leaves_them_as_they_are() -> None:
     plan = solve_graph(graph, cp.TRN2, Options(effort="fast"), clock=clock)
     assert len(asked) == 1
     assert plan == replace(asked[0], deterministic=False)
+
+
+def test_ctrl_c_while_a_plan_is_improved_ends_with_it() -> None:
+    def stopped(_: Program, __: PlanData) -> float:
+        raise KeyboardInterrupt
+
+    workload = WORKLOADS["softmax_1000x5001_f32"]
+    graph = cp.trace(workload.function, *(cp.spec(i.shape, i.dtype) for i in workload.inputs))
+    options = Options(effort="fast")
+    plan = solve_graph(graph, cp.TRN2, options)
+    core = canonical(graph, options)
+    clock = Clock(ordered=lambda _, plan: plan, time_ns=stopped)
+    request = Request(graph, core, cp.TRN2, options, None, None, clock)
+    improved = request.improved(plan, cp.TRN2, proposals(core, cp.TRN2))
+    assert improved == replace(plan, deterministic=False)
+
+
+def test_the_best_of_plans_one_of_which_was_stopped_says_so() -> None:
+    workload = WORKLOADS["matmul_512x512x512_f32"]
+    graph = cp.trace(workload.function, *(cp.spec(i.shape, i.dtype) for i in workload.inputs))
+    options = Options(effort="fast")
+    plan = solve_graph(graph, cp.TRN2, options)
+    request = Request(graph, canonical(graph, options), cp.TRN2, options, None, None, None)
+    stopped = replace(plan, deterministic=False, objective_ns=2 * plan.objective_ns)
+    assert request.best((plan, stopped)) == replace(plan, deterministic=False)
