@@ -19,13 +19,12 @@ from nkigen_cp.ir.tensor.interpret import interpret as interpret_graph
 from nkigen_cp.ir.tensor.verify import verify_graph
 from nkigen_cp.lowering.lower import lower_plan
 from nkigen_cp.plan import Plan
-from nkigen_cp.schedule import scheduled
+from nkigen_cp.schedule import clock
 from nkigen_cp.simulate import compare, watching
 from nkigen_cp.simulate.run import run
-from nkigen_cp.simulate.timeline import estimate as _estimate
 from nkigen_cp.solver.plan import Options
 from nkigen_cp.solver.search import BUDGET, ProgressFn
-from nkigen_cp.solver.solve import Clock, solve_graph
+from nkigen_cp.solver.solve import solve_graph
 from nkigen_cp.targets import TRN2, Target
 
 Array = NDArray[Any]
@@ -74,10 +73,7 @@ def solve(  # noqa: PLR0913
         options,
         hint=hint.data if hint else None,
         on_progress=on_progress,
-        clock=Clock(
-            ordered=lambda program, plan: scheduled(program, plan, target),
-            time_ns=lambda program, plan: _estimate(lower_plan(program, plan), target).latency_ns,
-        ),
+        clock=clock(target),
     )
     return Plan(data=solved, graph=graph, target=target)
 

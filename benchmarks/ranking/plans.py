@@ -11,12 +11,12 @@ import nkigen_cp as cp
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.program import FactorOp
 from nkigen_cp.lowering.lower import lower_plan
-from nkigen_cp.schedule import scheduled
+from nkigen_cp.schedule import clock
 from nkigen_cp.simulate.timeline import estimate
 from nkigen_cp.solver.admit import Admit
 from nkigen_cp.solver.candidates import Candidate
 from nkigen_cp.solver.plan import Options
-from nkigen_cp.solver.solve import Clock, Request, canonical
+from nkigen_cp.solver.solve import Request, canonical
 from nkigen_cp.solver.structure import Structure
 from nkigen_cp.solver.structure.grow import proposals
 from nkigen_cp.workloads import WORKLOADS
@@ -73,8 +73,4 @@ def _request(name: str) -> Request:
     graph = cp.trace(workload.function, *specs, **dict(workload.static))
     precision = "bf16" if "bf16" in name else "exact"
     options = Options(effort="fast", matmul_precision=precision)
-    clock = Clock(
-        ordered=lambda program, plan: scheduled(program, plan, target),
-        time_ns=lambda program, plan: estimate(lower_plan(program, plan), target).latency_ns,
-    )
-    return Request(graph, canonical(graph, options), target, options, None, None, clock)
+    return Request(graph, canonical(graph, options), target, options, None, None, clock(target))

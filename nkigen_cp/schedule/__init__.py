@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nkigen_cp.ir.factor.program import Program
-from nkigen_cp.lowering.lower import lower_steps
+from nkigen_cp.lowering.lower import lower_plan, lower_steps
 from nkigen_cp.schedule.improve import pipelined, reordered
 from nkigen_cp.schedule.measure import Measure
 from nkigen_cp.schedule.problem import gather
@@ -21,10 +21,19 @@ from nkigen_cp.schedule.tree import Level, level_of, levels
 from nkigen_cp.simulate.timeline import estimate
 from nkigen_cp.solver.pack import places
 from nkigen_cp.solver.plan import PlanData, Step
+from nkigen_cp.solver.solve import Clock
 from nkigen_cp.targets.target import Target
 
 WORTH = 0.99
 """A new order is taken if it needs less than this share of the time of the old one."""
+
+
+def clock(target: Target) -> Clock:
+    """Steps in the order found here, and times as the engine timeline has them."""
+    return Clock(
+        ordered=lambda program, plan: scheduled(program, plan, target),
+        time_ns=lambda program, plan: estimate(lower_plan(program, plan), target).latency_ns,
+    )
 
 
 def scheduled(program: Program, plan: PlanData, target: Target) -> PlanData:
