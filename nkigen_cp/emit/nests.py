@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from nkigen_cp.emit.device import Choice, Condition, parts
-from nkigen_cp.emit.registers import Move, common_scale, element_offset, stride_of, variables
+from nkigen_cp.emit.registers import Move, common_scale, stride_of, variables
+from nkigen_cp.emit.views import element_offset
 from nkigen_cp.ir.nki.kernel import Affine, Alloc, Buffer, Instruction, Loop, Statement, View
 from nkigen_cp.ir.nki.loops import value_range
 from nkigen_cp.ir.nki.table import INSTRUCTIONS

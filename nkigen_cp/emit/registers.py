@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from math import gcd, isqrt, prod
 
 from nkigen_cp.emit.expressions import affine
+from nkigen_cp.emit.views import element_offset, pattern
 from nkigen_cp.ir.nki.kernel import Affine, Buffer, LoopTerm, View
-from nkigen_cp.ir.nki.views import dims, row_major
+from nkigen_cp.ir.nki.views import row_major
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +45,6 @@ class Move:
     buffer: Buffer
     shape: tuple[int, ...]
     elements: int
-
-
-def element_offset(view: View) -> Affine:
-    """Elements from the buffer's first element to the view's, in row-major order."""
-    offset = Affine()
-    for index, stride in zip(view.index, row_major(view.shape), strict=True):
-        offset = offset + index.start * stride
-    return offset
 
 
 def stride_of(value: Affine, var: str) -> int:
@@ -120,15 +113,6 @@ def resolved(value: Affine, registers: Mapping[str, Register]) -> Affine:
     return known
 
 
-def pattern(view: View, buffer: Buffer) -> list[list[int]]:
-    """[step, count] per dim, in elements of the buffer; on chip the partition comes first."""
-    pairs = [[d.stride, d.size] for d in dims(view)]
-    if buffer.memory.on_chip:
-        pairs[0][0] = prod(buffer.shape[1:])
-    # NKI wants a free dim on chip, and no view without dims.
-    return pairs + [[1, 1]] * max(0, (2 if buffer.memory.on_chip else 1) - len(pairs))
-
-
 def spell_ap(
     view: View,
     buffer: Buffer,
@@ -143,12 +127,6 @@ def spell_ap(
     offset = affine(resolved(element_offset(view), registers), loop_vars)
     text = f"{name}.ap(pattern={pattern(view, buffer)}, offset={offset}"
     return f"{text}, scalar_offset={registers[var].name}, indirect_dim={dim})"
-
-
-def spell_backward(view: View, buffer: Buffer, name: str, loop_vars: Mapping[str, str]) -> str:
-    """A view that runs down some dim, which no slice does, as an ``ap`` of ``name``."""
-    offset = affine(element_offset(view), loop_vars)
-    return f"{name}.ap(pattern={pattern(view, buffer)}, offset={offset})"
 
 
 def turn_name(label: str) -> str:

@@ -11,15 +11,13 @@ from nkigen_cp.emit.names import RESERVED, Names, identifier
 from nkigen_cp.emit.registers import (
     Register,
     moving_base,
-    pattern,
     register_of,
     resolved,
     spell_ap,
-    spell_backward,
     turn,
     turn_name,
 )
-from nkigen_cp.emit.views import ViewText, spell_view
+from nkigen_cp.emit.views import ViewText, pattern, spell_view
 from nkigen_cp.errors import KernelError
 from nkigen_cp.ir.nki.kernel import (
     Affine,
@@ -84,9 +82,6 @@ class Scope:
         var = register_of(view, self.registers)
         if var is None:
             base = self.aliases.get((view.buffer, view.shape), own)
-            if any(i.step < 0 for i in view.index):
-                text = spell_backward(view, buffer, base, self.loop_vars)
-                return ViewText(text=text, rank=len(pattern(view, buffer)))
             return spell_view(view, buffer, base, self.loop_vars)
         found = moving_base(view, buffer, var, self.registers[var])
         name = self.aliases.get((view.buffer, found.shape), own)

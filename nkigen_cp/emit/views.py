@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 from nkigen_cp.emit.expressions import affine
 from nkigen_cp.errors import KernelError
 from nkigen_cp.ir.nki.kernel import Affine, Buffer, Index, Kept, Repeat, View
+from nkigen_cp.ir.nki.views import dims, row_major
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +18,23 @@ class ViewText:
 
     text: str
     rank: int
+
+
+def element_offset(view: View) -> Affine:
+    """Elements from the buffer's first element to the view's, in row-major order."""
+    offset = Affine()
+    for index, stride in zip(view.index, row_major(view.shape), strict=True):
+        offset = offset + index.start * stride
+    return offset
+
+
+def pattern(view: View, buffer: Buffer) -> list[list[int]]:
+    """[step, count] per dim, in elements of the buffer; on chip the partition comes first."""
+    pairs = [[d.stride, d.size] for d in dims(view)]
+    if buffer.memory.on_chip:
+        pairs[0][0] = prod(buffer.shape[1:])
+    # NKI wants a free dim on chip, and no view without dims.
+    return pairs + [[1, 1]] * max(0, (2 if buffer.memory.on_chip else 1) - len(pairs))
 
 
 def spell_view(view: View, buffer: Buffer, base: str, loop_vars: Mapping[str, str]) -> ViewText:
@@ -28,6 +47,9 @@ def spell_view(view: View, buffer: Buffer, base: str, loop_vars: Mapping[str, st
         KernelError: the view does not fit its shape or drops a dim of more than one position.
     """
     _check(view, buffer)
+    if any(i.step < 0 for i in view.index):  # no slice runs down a dim
+        steps, offset = pattern(view, buffer), affine(element_offset(view), loop_vars)
+        return ViewText(text=f"{base}.ap(pattern={steps}, offset={offset})", rank=len(steps))
     sources = _sources(view, minimum=2 if buffer.memory.on_chip else 1)
     taken = [s for s in sources if s is not None]
     text = base
