@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-
-import ortools  # pyright: ignore[reportMissingTypeStubs]
 
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.program import Program
@@ -17,24 +14,15 @@ from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.solver.admit import Admit, everything, sparing
 from nkigen_cp.solver.assemble import assemble
 from nkigen_cp.solver.check import check_plan
-from nkigen_cp.solver.codec import dumps
 from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.families import memory
 from nkigen_cp.solver.families.engines import SERIAL_SHARE
-from nkigen_cp.solver.files import graph_record
 from nkigen_cp.solver.greedy import greedy
 from nkigen_cp.solver.instance import Instance, build_instance, planned
 from nkigen_cp.solver.memory_report import describe_overflow
 from nkigen_cp.solver.pack import pack
-from nkigen_cp.solver.plan import (
-    PLAN_VERSION,
-    Contract,
-    Elementwise,
-    Form,
-    Options,
-    PlanData,
-    Step,
-)
+from nkigen_cp.solver.plan import Options, PlanData
+from nkigen_cp.solver.record import recorded
 from nkigen_cp.solver.resume import decisions_of
 from nkigen_cp.solver.search import Outcome, Progress, ProgressFn, search
 from nkigen_cp.solver.structure import Structure, structured
@@ -44,7 +32,7 @@ from nkigen_cp.solver.structure.peel import peeled, worth_peeling
 from nkigen_cp.solver.structure.tried import Proposal
 from nkigen_cp.solver.swaps import swapped
 from nkigen_cp.solver.traffic import moved_bytes
-from nkigen_cp.solver.work import work_in, work_of
+from nkigen_cp.solver.work import work_of
 from nkigen_cp.targets.target import Target
 
 TRIES = {"fast": 8, "balanced": 16, "max": 24}
@@ -263,7 +251,7 @@ class Request:
             raise Infeasible(describe_overflow(instance, first))
         # Where the model finds nothing, it takes lifetimes for longer than they are.
         decisions = found[0] if not memory.fits(instance, first) else _best(instance, found)
-        data = _plan(self.graph, instance, decisions, outcome, self.options)
+        data = recorded(self.graph, instance, decisions, outcome, self.options)
         used = {name: None for s in data.steps for name in s.path}
         loops = tuple(k for n, k in instance.program.loops.items() if n in used)
         return replace(data, splits=structure.splits, cuts=structure.cuts, loops=loops)
@@ -307,53 +295,3 @@ def _fits(instance: Instance, decisions: Decisions) -> bool:
     return pack(steps, forms, instance.target.sbuf_partition_bytes).peak_bytes <= (
         instance.target.sbuf_partition_bytes
     )
-
-
-def _plan(
-    graph: Graph, instance: Instance, decisions: Decisions, outcome: Outcome, options: Options
-) -> PlanData:
-    steps, forms = assemble(instance, decisions)
-    packed = pack(steps, forms, instance.target.sbuf_partition_bytes)
-    work = work_in(instance, steps)
-    found = outcome.decisions is not None
-    return PlanData(
-        version=PLAN_VERSION,
-        kernel=graph.name,
-        graph_hash=hashlib.sha256(dumps(graph_record(graph)).encode()).hexdigest(),
-        target=instance.target.name,
-        options=options,
-        solver=f"ortools {ortools.__version__}",
-        status=outcome.status if found else "GREEDY",
-        deterministic=outcome.deterministic,
-        objective_ns=work.scaled_objective // SERIAL_SHARE,
-        bound_ns=outcome.bound // SERIAL_SHARE,
-        busy_ns=work.busy_ns,
-        residency=_residency(steps, list(packed.forms)),
-        forms=packed.forms,
-        steps=tuple(steps),
-    )
-
-
-def _residency(steps: list[Step], forms: list[Form]) -> dict[str, str]:
-    """Where each tensor lives: "streamed", "resident", "spilled"; "fused" ones have no form."""
-    found: dict[str, str] = {}
-    for form in forms:
-        on_chip = form.layout is not None
-        known = found.get(form.tensor)
-        found[form.tensor] = "resident" if on_chip or known == "resident" else "hbm"
-    for step in steps:
-        cover = None
-        if isinstance(step.spec, Elementwise):
-            cover = step.spec.cover
-        elif isinstance(step.spec, Contract):
-            cover = step.spec.epilogue.cover
-            if step.spec.stream is not None:
-                streamed = next(u for u in step.reads if u.slot == step.spec.stream.slot)
-                tensor = next(f.tensor for f in forms if f.name == streamed.form)
-                if found[tensor] == "hbm":
-                    found[tensor] = "streamed"
-        if step.name.startswith("spill."):
-            found[step.name.removeprefix("spill.")] = "spilled"
-        for tensor in cover.internal if cover is not None else ():
-            found.setdefault(tensor, "fused")
-    return dict(sorted(found.items()))

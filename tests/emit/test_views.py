@@ -52,6 +52,9 @@ CASES: list[tuple[Buffer, View, str]] = [
         "h.expand_dim(0).broadcast(0, 2)",
     ),
     (H, view(H, 1, dims=(Repeat(size=7), 1)), "h[1:2, 0:6].broadcast(0, 7)"),
+    (X, view(X, None, 1, (5, 3, -2)), "x.ap(pattern=[[24, 8], [-2, 3]], offset=11)"),
+    (X, view(X, None, var("k"), (5, 6, -1)), "x.ap(pattern=[[24, 8], [-1, 6]], offset=6 * k + 5)"),
+    (H, view(H, (3, 4, -1), 2), "h.ap(pattern=[[-6, 4]], offset=20)"),
 ]
 
 
@@ -74,13 +77,17 @@ class _Tensor:
         assert self.array.shape[dim] == 1
         return _Tensor(np.repeat(self.array, size, axis=dim))
 
+    def ap(self, pattern: list[list[int]], offset: int) -> _Tensor:
+        steps = [step for step, _ in pattern]
+        grid: Any = np.indices([count for _, count in pattern])
+        places: Any = np.tensordot(steps, grid, 1) + offset
+        assert places.min() >= 0
+        return _Tensor(self.array.ravel()[places])
+
 
 def _meaning(selected: View, array: Any, env: dict[str, int]) -> Any:
-    slices = tuple(
-        slice(i.start.value(env), i.start.value(env) + i.size * i.step, i.step)
-        for i in selected.index
-    )
-    box = array[slices]
+    places = [i.start.value(env) + np.arange(i.size) * i.step for i in selected.index]
+    box = array[np.ix_(*places)]
     kept = [d.dim for d in selected.dims if isinstance(d, Kept)]
     dropped = [d for d in range(box.ndim) if d not in kept]
     box = box.transpose((*kept, *dropped)).reshape([box.shape[d] for d in kept])
@@ -120,7 +127,11 @@ def _views(draw: st.DrawFn) -> tuple[Buffer, View]:
         first = draw(st.integers(0, extent - 1 - (size - 1) * step))
         uses_k = first >= 2 and draw(st.booleans())
         start = var("k", 1, first - 2) if uses_k else Affine(const=first)
-        index.append(Index(start=start, size=size, step=step))
+        downward = dim > 0 and draw(st.booleans())
+        last = start + (size - 1) * step
+        index.append(
+            Index(start=last if downward else start, size=size, step=-step if downward else step)
+        )
         if size > 1 or (dim == 0 and memory.on_chip) or draw(st.booleans()):
             kept.append(dim)
     free = [Kept(dim=d) for d in kept if d or not memory.on_chip]
