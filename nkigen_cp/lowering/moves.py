@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.dtypes import DType
-from nkigen_cp.ir.nki.kernel import Affine, Memory
+from nkigen_cp.ir.nki.kernel import Affine, Memory, Operand, View
 from nkigen_cp.lowering.builder import Builder, Range
 from nkigen_cp.lowering.place import (
     Box,
@@ -20,7 +20,7 @@ from nkigen_cp.lowering.place import (
     view,
     whole,
 )
-from nkigen_cp.solver.plan import CHUNK, Generate, Transpose
+from nkigen_cp.solver.plan import CHUNK, Generate, Transpose, affine_pattern
 from nkigen_cp.solver.plan.layout import geometry, own_access
 
 PSUM_COPIES = 4
@@ -142,64 +142,58 @@ def _one_block(box: Box, at: Mapping[str, Range], over: str, r: Range) -> Box:
 
 
 def lower_generate(b: Builder, target: Placement, spec: Generate) -> None:
-    """Memset to one value, affine_select puts the other where the affine form is >= 0."""
+    """One value or the form itself everywhere, then every select over it."""
     tensor, layout = target.tensor, target.layout
     assert layout is not None
+    note = f"make {tensor.name}"
+    if spec.fill is not None:
+        value = _value(spec.fill, tensor.dtype)
+        b.emit("memset", "gpsimd", {"dst": whole(target.buffer), "value": value}, note=note)
+    if spec.fill is None:
+        for tile, form in _counted(target, spec, spec.first):
+            b.emit("iota", "gpsimd", {"dst": tile, **form}, note=note)
+    for select in spec.selects:
+        for tile, form in _counted(target, spec, select.offset):
+            arguments: dict[str, Operand] = {
+                "dst": tile,
+                **form,
+                "on_true_tile": tile,
+                "on_false_value": _value(select.value, tensor.dtype),
+                "cmp_op": select.keep,
+            }
+            b.emit("affine_select", "gpsimd", arguments, note=note)
+
+
+def _counted(
+    target: Placement, spec: Generate, first: int
+) -> Iterator[tuple[View, dict[str, Operand]]]:
+    """The tiles of a constant and the affine form over each of them, which starts at ``first``."""
+    tensor, layout, weight = target.tensor, target.layout, spec.coefficients
+    assert layout is not None
     run = layout_run(tensor, layout)
-    b.emit(
-        "memset",
-        "gpsimd",
-        {"dst": whole(target.buffer), "value": _value(spec.outside, tensor.dtype)},
-        note=f"make {tensor.name}",
-    )
-    if not spec.coefficients:
-        return
-    weight = spec.coefficients
-    offset = Affine(const=spec.offset)
+    offset = Affine(const=first)
     for fixed in layout.fixed:
         offset = offset + target.at[fixed.loop] * weight.get(fixed.factor, 0)
     size = tensor.factor(layout.partition[0]).size if layout.partition else 1
-    free = geometry(tensor, layout).free
-    for first, chunks, rows in pieces(size, run):
+    outer = weight.get(layout.partition[0], 0) * layout.block if layout.partition else 0
+    inner = weight.get(layout.partition[-1], 0) if layout.partition else 0
+    for start, chunks, rows in pieces(size, run):
         box = Box(
             run=run,
             rows=rows if layout.partition else run.partitions,
-            start=Affine(const=first * run.block),
+            start=Affine(const=start * run.block),
             chunks=chunks,
             ranges=own_ranges(tensor, layout),
-            order=(CHUNK, *(f.name for f in free)),
+            order=(CHUNK, *(f.name for f in geometry(tensor, layout).free)),
         )
-        outer = weight.get(layout.partition[0], 0) * layout.block if layout.partition else 0
-        pattern = [(outer, chunks)] if chunks > 1 else []
-        pattern += [(weight.get(f.name, 0), f.size) for f in free]
-        tile = view(target, own_access(tensor, layout.fixed), box)
-        b.emit(
-            "affine_select",
-            "gpsimd",
+        yield (
+            view(target, own_access(tensor, layout.fixed), box),
             {
-                "dst": tile,
-                "pattern": joined(pattern) or ((0, 1),),
-                "channel_multiplier": weight.get(layout.partition[-1], 0)
-                if layout.partition
-                else 0,
-                "offset": offset + first * outer,
-                "on_true_tile": tile,
-                "on_false_value": _value(spec.inside, tensor.dtype),
-                "cmp_op": "less",
+                "pattern": affine_pattern(tensor, layout, weight, chunks),
+                "channel_multiplier": inner,
+                "offset": offset + start * outer,
             },
-            note=f"make {tensor.name}",
         )
-
-
-def joined(pattern: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """(step, count) pairs, neighbours that count on in the same steps made one."""
-    found: list[tuple[int, int]] = []
-    for step, count in pattern:
-        if found and found[-1][0] == step * count:
-            found[-1] = (step, found[-1][1] * count)
-        else:
-            found.append((step, count))
-    return tuple(found)
 
 
 def _value(value: float, dtype: DType) -> float | int:

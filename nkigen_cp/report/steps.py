@@ -175,9 +175,8 @@ def _replicate(program: Program, forms: Mapping[str, Form], step: Step) -> Words
 
 def _generate(program: Program, forms: Mapping[str, Form], step: Step) -> Words:
     spec = cast("Generate", step.spec)
-    made = "memset, affine_select" if spec.coefficients else "memset"
     return Words(
-        instruction=made,
+        instruction=", ".join(spec.instructions),
         moves=f"makes {spec.tensor}",
         partitions=_written_text(program, forms, step),
     )

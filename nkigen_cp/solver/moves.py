@@ -9,11 +9,20 @@ from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import FactorTensor
+from nkigen_cp.ir.nki.access_rules import PATTERN_DIMS
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
 from nkigen_cp.solver.boxes import Extent, merged, spans
 from nkigen_cp.solver.candidates import Context, Move, rounded
-from nkigen_cp.solver.plan import Generate, Load, Replicate, Store, Tiled, Transpose
+from nkigen_cp.solver.plan import (
+    Generate,
+    Load,
+    Replicate,
+    Store,
+    Tiled,
+    Transpose,
+    affine_pattern,
+)
 from nkigen_cp.solver.plan.layout import Fixed, Geometry, Layout, geometry, own_access
 from nkigen_cp.solver.store_cost import store_busy_ns, store_loops
 from nkigen_cp.solver.walks import walked_digits
@@ -276,12 +285,11 @@ def _replicated_ns(
 def generate_moves(
     context: Context, tensor: FactorTensor, layout: Layout, spec: Generate
 ) -> list[Move]:
-    """A constant made on chip in the layout: memset, then affine_select where it is not uniform.
-
-    In a loop every iteration makes its own position.
-    """
+    """A constant made on chip in the layout; in a loop every iteration makes its own position."""
     shape = geometry(tensor, layout)
     if not _affine_over_partitions(tensor, layout, spec):
+        return []
+    if len(affine_pattern(tensor, layout, spec.coefficients, shape.chunks)) > PATTERN_DIMS:
         return []
     out = OperandShape(
         memory=Memory.SBUF,
@@ -289,12 +297,15 @@ def generate_moves(
         partitions=shape.partitions,
         free_size=shape.free_elements,
     )
-    busy = busy_ns(context.target, "memset", "gpsimd", {"dst": out})
-    for partitions, chunks in _blocks(shape) if spec.coefficients else ():
-        elements = shape.free_elements // shape.chunks * chunks
-        part = replace(out, partitions=partitions, free_size=elements)
-        shapes = {"dst": part, "on_true_tile": part}
-        busy += busy_ns(context.target, "affine_select", "gpsimd", shapes)
+    parts = [
+        replace(out, partitions=partitions, free_size=shape.free_elements // shape.chunks * chunks)
+        for partitions, chunks in _blocks(shape)
+    ]
+    busy = sum(
+        busy_ns(context.target, instruction, "gpsimd", {"dst": part, "on_true_tile": part})
+        for instruction in spec.instructions
+        for part in ([out] if instruction == "memset" else parts)
+    )
     return [
         Move(
             tensor=tensor.name,

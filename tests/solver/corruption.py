@@ -62,6 +62,17 @@ def _in(kind: type, nth: int = 0, **changes: Any) -> Break:
     return breaks
 
 
+def _selecting(**changes: Any) -> Break:
+    """Change the select of a constant."""
+
+    def breaks(plan: PlanData) -> PlanData:
+        spec: Any = steps_of(plan, Generate)[0].spec
+        (select,) = spec.selects
+        return _in(Generate, selects=(replace(select, **changes),))(plan)
+
+    return breaks
+
+
 def _step(kind: type, nth: int = 0, **changes: Any) -> Break:
     """Change the nth step of a kind itself."""
     return lambda plan: _set(plan, steps_of(plan, kind)[nth], **changes)
@@ -330,8 +341,12 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     Corruption(rule="matmul operands", program="bias", breaks=_half_contraction),
     Corruption(rule="streams", program="streamed", breaks=_cut_stream),
     Corruption(rule="moves", program="gram", breaks=_in(Transpose, engine="gpsimd")),
-    Corruption(rule="moves", program="causal", breaks=_in(Generate, offset=0)),
-    Corruption(rule="moves", program="causal", breaks=_in(Generate, inside=-1.0)),
+    Corruption(rule="moves", program="causal", breaks=_in(Generate, fill=-1.0)),
+    Corruption(rule="moves", program="causal", breaks=_in(Generate, fill=None)),
+    Corruption(rule="moves", program="causal", breaks=_selecting(value=1.0)),
+    Corruption(rule="moves", program="causal", breaks=_selecting(offset=5)),
+    Corruption(rule="moves", program="causal", breaks=_selecting(keep="less")),
+    Corruption(rule="moves", program="causal", breaks=_selecting(keep="not_equal")),
     Corruption(rule="moves", program="bias", breaks=_in(Replicate, engine="gpsimd")),
     Corruption(rule="form sizes", program="chain", breaks=_form(_on_chip, partition_bytes=4)),
     Corruption(rule="tile sizes", program="chain", breaks=_step(Elementwise, sbuf_bytes=4)),

@@ -18,8 +18,8 @@ from nkigen_cp.solver.families import memory
 from nkigen_cp.solver.greedy import greedy
 from nkigen_cp.solver.instance import Instance, build_instance
 from nkigen_cp.solver.plan import Options
+from nkigen_cp.solver.record import recorded
 from nkigen_cp.solver.search import search
-from nkigen_cp.solver.solve import _plan as plan_of  # pyright: ignore[reportPrivateUsage]
 from nkigen_cp.solver.solve import canonical
 from nkigen_cp.solver.structure import Structure, structured
 
@@ -149,7 +149,7 @@ def nested_plan(
     for tensor, home in (homes or {}).items():
         decisions = _rehomed(instance, decisions, tensor, home)
         outcome = replace(outcome, status="FEASIBLE")
-    data = plan_of(graph, instance, decisions, outcome, options)
+    data = recorded(graph, instance, decisions, outcome, options)
     used = [name for s in data.steps for name in s.path]
     loops = tuple(k for n, k in instance.program.loops.items() if n in used)
     data = replace(data, cuts=structure.cuts, loops=loops)

@@ -12,8 +12,8 @@ import nkigen_cp as cp
 from nkigen_cp.ir.factor.accumulate import split_from
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.factor.refine import refine
-from nkigen_cp.lowering.moves import joined
 from nkigen_cp.solver.plan import Options
+from nkigen_cp.solver.plan.affine import joined
 from nkigen_cp.solver.solve import canonical
 from nkigen_cp.solver.structure.follow import parts
 from nkigen_cp.solver.structure.grow import proposals

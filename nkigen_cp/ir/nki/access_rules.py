@@ -41,8 +41,16 @@ def _is_number(value: Operand) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+# (step, count) pairs of one pattern: nki/api/nki/isa/__init__.py, iota.
+PATTERN_DIMS = 4
+
+
 def _is_pattern(value: Operand) -> bool:
-    return isinstance(value, tuple) and 1 <= len(value) <= 4 and all(n > 0 for _, n in value)
+    return (
+        isinstance(value, tuple)
+        and 1 <= len(value) <= PATTERN_DIMS
+        and all(n > 0 for _, n in value)
+    )
 
 
 _ACCEPTS: Mapping[Role, Callable[[Operand], bool]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -125,6 +126,13 @@ def _replicate(facts: Facts, step: Step) -> Iterator[str]:
         yield f"moves {columns} columns at once"
 
 
+_COMPARISONS: Mapping[str, Callable[[Any, int], Any]] = {
+    "less": operator.lt,
+    "greater": operator.gt,
+    "not_equal": operator.ne,
+}
+
+
 def _generate(facts: Facts, step: Step) -> Iterator[str]:
     spec = step.spec
     assert isinstance(spec, Generate)
@@ -137,20 +145,18 @@ def _generate(facts: Facts, step: Step) -> Iterator[str]:
     if not set(spec.coefficients) <= set(names):
         yield f"weighs unknown factors {sorted(spec.coefficients)}"
         return
-    if not spec.coefficients:
-        wanted: Any = facts.program.constants[spec.tensor]
-        if {float(wanted.min()), float(wanted.max())} != {float(spec.outside)}:
-            yield f"does not make the content of {spec.tensor!r}"
-        return
-    value = np.full((), spec.offset, np.int64)
+    counted: Any = np.zeros((), np.int64)
     for factor in tensor.factors:
         along = np.arange(factor.size) * spec.coefficients.get(factor.name, 0)
-        value = value[..., None] + along
-    made = np.where(value >= 0, spec.inside, spec.outside)
-    wanted = facts.program.constants[spec.tensor]
-    if not np.array_equal(
-        np.broadcast_to(made, value.shape), np.reshape(wanted, value.shape).astype(np.float64)
-    ):
+        counted = counted[..., None] + along
+    made: Any = (
+        counted + spec.first if spec.fill is None else np.full_like(counted, spec.fill, np.float64)
+    )
+    for select in spec.selects:
+        holds = _COMPARISONS[select.keep](counted + select.offset, 0)
+        made = np.where(holds, made, select.value)
+    wanted: Any = facts.program.constants[spec.tensor]
+    if not np.array_equal(made, np.reshape(wanted, made.shape).astype(np.float64)):
         yield f"does not make the content of {spec.tensor!r}"
     step_ = None
     for name in reversed(form.layout.partition):

@@ -201,14 +201,15 @@ def _generate(facts: Facts, step: Step) -> Priced:
     shape = shape_of(tensor, layout)
     elements = shape.chunks * math.prod(shape.free.values())
     out = tile(Memory.SBUF, tensor.dtype, shape.partitions, elements)
-    yield "gpsimd", busy_ns(facts.target, "memset", "gpsimd", {"dst": out})
+    if spec.fill is not None:
+        yield "gpsimd", busy_ns(facts.target, "memset", "gpsimd", {"dst": out})
+    counted = ["iota"] * (spec.fill is None) + ["affine_select"] * len(spec.selects)
     outer = next((f.size for f in tensor.factors if f.name in layout.partition[:1]), 1)
-    for rows, chunks in blocks(outer, max(1, layout.block)) if spec.coefficients else ():
-        part = tile(
-            Memory.SBUF, tensor.dtype, rows * shape.inner, elements // shape.chunks * chunks
+    for made, (rows, chunks) in itertools.product(counted, blocks(outer, max(1, layout.block))):
+        part = replace(
+            out, partitions=rows * shape.inner, free_size=elements // shape.chunks * chunks
         )
-        shapes = {"dst": part, "on_true_tile": part}
-        yield "gpsimd", busy_ns(facts.target, "affine_select", "gpsimd", shapes)
+        yield "gpsimd", busy_ns(facts.target, made, "gpsimd", {"dst": part, "on_true_tile": part})
 
 
 _PRICED: Mapping[type, Callable[[Facts, Step], Priced]] = {

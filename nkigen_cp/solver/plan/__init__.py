@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nkigen_cp.solver.plan.affine import affine_pattern
 from nkigen_cp.solver.plan.layout import (
     CHUNK,
     Geometry,
@@ -23,6 +24,7 @@ from nkigen_cp.solver.plan.values import (
     PlanData,
     Reinterpret,
     Replicate,
+    Select,
     Slot,
     Spec,
     Step,
@@ -51,6 +53,7 @@ __all__ = [
     "Reinterpret",
     "Replicate",
     "Run",
+    "Select",
     "Slot",
     "Spec",
     "Step",
@@ -60,6 +63,7 @@ __all__ = [
     "Transpose",
     "Use",
     "Value",
+    "affine_pattern",
     "box_order",
     "geometry",
     "operand_layout",

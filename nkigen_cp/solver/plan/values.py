@@ -18,7 +18,7 @@ from nkigen_cp.solver.plan.layout import CHUNK, Layout, Run
 
 Value = str | int | float | bool
 
-PLAN_VERSION = 4
+PLAN_VERSION = 5
 """Version of the plan file format."""
 
 
@@ -155,17 +155,32 @@ class Replicate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generate:
-    """A constant made on chip: ``outside`` everywhere, ``inside`` where the affine form is >= 0.
+class Select:
+    """A value put wherever ``form + offset keep 0`` does not hold; ``keep`` is a comparison."""
 
-    ``coefficients`` weigh the factor positions; none means a uniform constant.
+    keep: str
+    offset: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generate:
+    """A constant made on chip from one affine form: ``coefficients`` weigh the factor positions.
+
+    It starts as one value, or as the form plus ``first`` where ``fill`` is None; then each of the
+    ``selects`` puts its value over a part of it.
     """
 
     tensor: str
-    outside: float
-    inside: float
-    offset: int
     coefficients: Mapping[str, int]
+    fill: float | None
+    first: int = 0
+    selects: tuple[Select, ...] = ()
+
+    @property
+    def instructions(self) -> tuple[str, ...]:
+        """What makes it, in order."""
+        return ("iota" if self.fill is None else "memset", *("affine_select" for _ in self.selects))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,10 +144,10 @@ def attention_block(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm
                                    name="merged_mask_by_d0")
 
     # make merged.mask
-    nisa.memset(dst=merged_mask_by_d0, value=0.0, engine=nisa.engine.gpsimd)
+    nisa.memset(dst=merged_mask_by_d0, value=-9984.0, engine=nisa.engine.gpsimd)
     nisa.affine_select(dst=merged_mask_by_d0, pattern=[[1, 128]], channel_multiplier=-1,
-                       on_true_tile=merged_mask_by_d0, on_false_value=-9984.0, cmp_op=nl.less,
-                       offset=-1)
+                       on_true_tile=merged_mask_by_d0, on_false_value=0.0, cmp_op=nl.greater,
+                       offset=0)
     # partition: d1; free: d2.0, d2.1
     q_mean_1_sum_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
                                     name="q_mean_1_sum_by_d1")

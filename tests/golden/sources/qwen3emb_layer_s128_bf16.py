@@ -182,10 +182,10 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                             name="residual_merged_mask_by_d0")
 
     # make residual.merged.mask
-    nisa.memset(dst=residual_merged_mask_by_d0, value=0.0, engine=nisa.engine.gpsimd)
+    nisa.memset(dst=residual_merged_mask_by_d0, value=-9984.0, engine=nisa.engine.gpsimd)
     nisa.affine_select(dst=residual_merged_mask_by_d0, pattern=[[1, 128]], channel_multiplier=-1,
-                       on_true_tile=residual_merged_mask_by_d0, on_false_value=-9984.0,
-                       cmp_op=nl.less, offset=-1)
+                       on_true_tile=residual_merged_mask_by_d0, on_false_value=0.0,
+                       cmp_op=nl.greater, offset=0)
     # partition: d1; free: d2.0, d2.1
     residual_q_mean_1_sum_by_d1 = nl.ndarray((128, 8, 2), dtype=nl.float32, buffer=nl.sbuf,
                                              name="residual_q_mean_1_sum_by_d1")

@@ -122,10 +122,10 @@ def qwen3emb_layer(hidden, input_layernorm_weight, qkv_weight, o_weight, q_norm_
                                             name="residual_merged_mask_by_d0")
 
     # make residual.merged.mask
-    nisa.memset(dst=residual_merged_mask_by_d0, value=0.0, engine=nisa.engine.gpsimd)
+    nisa.memset(dst=residual_merged_mask_by_d0, value=-10000.0, engine=nisa.engine.gpsimd)
     nisa.affine_select(dst=residual_merged_mask_by_d0, pattern=[[1, 128]], channel_multiplier=-1,
-                       on_true_tile=residual_merged_mask_by_d0, on_false_value=-10000.0,
-                       cmp_op=nl.less, offset=-1)
+                       on_true_tile=residual_merged_mask_by_d0, on_false_value=0.0,
+                       cmp_op=nl.greater, offset=0)
     # one partition; free: d0
     q_norm_weight_row = nl.ndarray((1, 128), dtype=nl.float32, buffer=nl.sbuf,
                                    name="q_norm_weight_row")
