@@ -59,6 +59,9 @@ WORTH = 0.97
 SWAPS = {"fast": 0, "balanced": 8, "max": 64}
 """Plans of the same objective that are timed, by effort."""
 
+KEPT = 4
+"""Programs kept, because the same structure is asked for again while its plan is worked on."""
+
 OPS_AT_ONCE = 100
 """Ops of all structures that are solved to be compared."""
 
@@ -125,6 +128,9 @@ class Request:
     on_progress: ProgressFn | None
     clock: Clock | None
     failed: list[Structure] = field(default_factory=list[Structure])
+    programs: list[tuple[Structure, Program]] = field(
+        default_factory=list[tuple[Structure, Program]]
+    )
 
     def best(self, plans: Sequence[PlanData]) -> PlanData:
         """The cheapest plan; if one of them was stopped, another might have been."""
@@ -162,9 +168,9 @@ class Request:
     def shared_out(self, plan: PlanData) -> PlanData:
         """The plan, or one of the same objective that shares work out in another way."""
         count = SWAPS[self.options.effort]
-        if self.clock is None:
+        if self.clock is None or not count:
             return plan
-        instance = build_instance(structured(self.core, _structure(plan)), self.target)
+        instance = build_instance(self.program(_structure(plan)), self.target)
         others = itertools.islice(swapped(instance, plan), count)
         other = min(others, key=self.cost_ns, default=None)
         return plan if other is None else self.best((plan, self.ordered(other)))
@@ -224,7 +230,7 @@ class Request:
 
     def ordered(self, plan: PlanData) -> PlanData:
         """The plan with its steps in the best order, checked; Ctrl-C leaves them as they are."""
-        program = self.program(plan)
+        program = self._planned(plan)
         try:
             found = plan if self.clock is None else self.clock.ordered(program, plan)
         except KeyboardInterrupt:
@@ -232,9 +238,17 @@ class Request:
         check_plan(program, found, self.target)
         return found
 
-    def program(self, plan: PlanData) -> Program:
-        """The program that the plan's steps speak about."""
-        return planned(structured(self.core, _structure(plan)))
+    def program(self, structure: Structure) -> Program:
+        """The program with these loops, of which the last few are kept."""
+        for known, program in self.programs:
+            if known == structure:
+                return program
+        del self.programs[: -KEPT + 1]
+        self.programs.append((structure, structured(self.core, structure)))
+        return self.programs[-1][1]
+
+    def _planned(self, plan: PlanData) -> Program:
+        return planned(self.program(_structure(plan)))
 
     def unordered(self, structure: Structure, *, admit: Admit = everything) -> PlanData:
         """The best plan with these loops, its steps in the order in which they were found.
@@ -242,8 +256,7 @@ class Request:
         Raises:
             Infeasible: nothing fits.
         """
-        program = structured(self.core, structure)
-        instance = build_instance(program, self.target, admit=admit)
+        instance = build_instance(self.program(structure), self.target, admit=admit)
         first = greedy(instance)
         outcome = self._searched(instance, first)
         found = [d for d in (outcome.decisions, first) if d is not None]
@@ -260,10 +273,10 @@ class Request:
         """For comparing structures: time, and the HBM bandwidth taken from the other cores."""
         if self.clock is None:
             return self._cost_ns(plan, plan.objective_ns)
-        return self._cost_ns(plan, self.clock.time_ns(self.program(plan), plan))
+        return self._cost_ns(plan, self.clock.time_ns(self._planned(plan), plan))
 
     def _cost_ns(self, plan: PlanData, time_ns: float) -> float:
-        return time_ns + moved_bytes(self.program(plan), plan) / self.target.hbm_bytes_per_ns
+        return time_ns + moved_bytes(self._planned(plan), plan) / self.target.hbm_bytes_per_ns
 
     def _searched(self, instance: Instance, first: Decisions) -> Outcome:
         told = None if self.hint is None else decisions_of(instance, self.hint)
