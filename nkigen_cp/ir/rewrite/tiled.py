@@ -8,7 +8,7 @@ an ordinary tensor that the second stage reduces.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.dtypes import FLOAT32
@@ -31,14 +31,29 @@ def stage_tiled_reductions(draft: Draft) -> None:
     """Split every reduction of more than a tile of a contraction's columns.
 
     Left as they are: rows that no cut serves, and reductions whose stages would cut an axis where a
-    reshape of the graph does not.
+    reshape of the graph does not, or other contractions of the same operands, which do not need it.
     """
-    for op in draft:
-        if draft.family(op) is not Family.REDUCE or not _evicted(draft, op):
+    contracted = {o.name: c for o in draft if (c := _evicted(draft, o)) is not None}
+    splits = {name: _split(draft, draft.ops[name]) for name in contracted}
+    staged = [contracted[name] for name, split in splits.items() if split is not None]
+    for name, split in splits.items():
+        op = draft.ops[name]
+        if split is None or not _all_staged(draft, contracted[name], staged):
             continue
-        split = _split(draft, op)
-        if split is not None and _nests(draft, op, split):
+        if _nests(draft, op, split):
             _stage(draft, op, split)
+
+
+def _all_staged(draft: Draft, contraction: Op, staged: Sequence[Op]) -> bool:
+    """Whether every contraction of the same operands is evicted in stages.
+
+    Others are windows of one attention, whose queries and keys may be one axis: that of the tokens.
+    """
+    return all(o in staged for o in draft if o.kind == contraction.kind and _alike(o, contraction))
+
+
+def _alike(one: Op, other: Op) -> bool:
+    return [o.tensor for o in one.operands] == [o.tensor for o in other.operands]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,23 +65,25 @@ class _Split:
     block: int
 
 
-def _evicted(draft: Draft, op: Op) -> bool:
-    """Whether a contraction's tiles may be reduced on their way out of PSUM."""
+def _evicted(draft: Draft, op: Op) -> Op | None:
+    """The contraction whose tiles a reduction may take on their way out of PSUM."""
+    if draft.family(op) is not Family.REDUCE:
+        return None
     (tensor,) = (o.tensor for o in op.operands)
     chain = 0
     while (writer := draft.producer(tensor)) is not None and chain <= CHAIN_MAX:
         family = draft.family(writer)
         if family is Family.CONTRACT:
-            return True
+            return writer
         full = _full_operands(draft, writer)
         if family not in (Family.ELEMENTWISE, Family.COPY) or len(full) != 1:
-            return False
+            return None
         (tensor,) = full
         # Views are no instructions, and what is reduced may have other readers.
         chain += family is Family.ELEMENTWISE
         if chain and (len(draft.readers(tensor)) != 1 or draft.is_fixed(tensor)):
-            return False
-    return False
+            return None
+    return None
 
 
 def _full_operands(draft: Draft, op: Op) -> list[str]:
