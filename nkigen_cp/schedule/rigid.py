@@ -92,7 +92,9 @@ class Rigid:
 
     def loop_ns(self, order: Sequence[int], delays: Sequence[int], copies: Sequence[int]) -> int:
         """All iterations of a pipelined loop; ``copies`` are those of the rooms."""
-        rooms, trips = self.problem.rooms, min(self.problem.trips, SIMULATED)
+        rooms = self.problem.rooms
+        # The pace is that of turns in which all items run: fewer of them drain the loop faster.
+        trips = min(self.problem.trips, SIMULATED + max(delays))
         free = [0] * len(QUEUES)
         starts = [[0] * trips for _ in order]
         ends = [0] * trips
@@ -116,7 +118,8 @@ class Rigid:
                     free[lane] = at + last
                 ends[i] = max(ends[i], at + self.length[k])
         rest = self.problem.trips - trips
-        pace = (ends[-1] - ends[-1 - PACE]) / PACE if rest else 0.0
+        last = SIMULATED - 1
+        pace = (ends[last] - ends[last - PACE]) / PACE if rest else 0.0
         return round(ends[-1] + rest * pace)
 
     def peak_bytes(self, order: Sequence[int], delays: Sequence[int], copies: Sequence[int]) -> int:
