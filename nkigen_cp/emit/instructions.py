@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -45,6 +46,13 @@ def _number(operand: Operand, _: Instruction, __: Scope) -> str:
     if isinstance(operand, bool) or not isinstance(operand, (int, float)):
         raise _wrong(operand, "a number")
     return number(operand)
+
+
+def _marker(operand: Operand, instruction: Instruction, scope: Scope) -> str:
+    """A number put in the place of others; nan is one that equals none of them."""
+    if isinstance(operand, float) and math.isnan(operand):
+        return 'float("nan")'
+    return _number(operand, instruction, scope)
 
 
 def _vector(operand: Operand, instruction: Instruction, scope: Scope) -> str:
@@ -180,6 +188,13 @@ ROWS: Mapping[str, Row] = {
         *(_DST, _PATTERN, _CHANNEL, _p("on_true_tile", _view), _p("on_false_value", _number)),
         *(_p("cmp_op", _op), _p("offset", _index, default=0)),
     ),
+    "tensor_scalar_cumulative": _row(
+        *(_DST, _SRC, _OP0, _p("op1", _op), _p("imm0", _vector)),
+        _p("reduce_cmd", _named("nisa.reduce_cmd"), default="reset_reduce"),
+    ),
+    "max8": _row(_DST, _SRC),
+    "nc_find_index8": _row(_DST, _DATA, _p("vals", _view)),
+    "nc_match_replace8": _row(_DST, _DATA, _p("vals", _view), _p("imm", _marker)),
     "bn_stats": _row(_DST, _DATA),
     "bn_aggr": _row(_DST, _DATA),
 }

@@ -34,7 +34,7 @@ class Read:
 class Step:
     """An op to record: a row over iteration axes of these sizes, the result addressed by ``index``.
 
-    ``inputs`` that are numbers are immediates; ``reduced`` are positions of axes.
+    ``inputs`` that are numbers are immediates; ``reduced`` and ``whole`` are positions of axes.
     """
 
     kind: str
@@ -42,6 +42,7 @@ class Step:
     inputs: Sequence[Read | float | int]
     index: Index
     reduced: Sequence[int] = ()
+    whole: Sequence[int] = ()
     attrs: Mapping[str, Attr] = field(default_factory=dict[str, Attr])
 
     @property
@@ -150,7 +151,7 @@ class Builder:
         piece = Piece(
             kind=step.kind,
             axes=tuple(
-                Axis(name=name, size=size, reduced=i in step.reduced)
+                Axis(name=name, size=size, reduced=i in step.reduced, whole=i in step.whole)
                 for i, (name, size) in enumerate(zip(names, step.sizes, strict=True))
             ),
             inputs=tuple(

@@ -22,8 +22,8 @@ from nkigen_cp.ir.tensor.graph import DimIndex
 from nkigen_cp.ir.tensor.promotion import result_dtype
 from nkigen_cp.ir.tensor.table import OPS
 
-# numpy sums small integers in its default integer, here the 32-bit one.
-_SUM_DTYPES: dict[str, DType] = {"bool": INT32, "int": INT32, "uint": UINT32}
+WIDE_SUMS: dict[str, DType] = {"bool": INT32, "int": INT32, "uint": UINT32}
+"""By kind the integer that numpy sums smaller ones in, its default one, which has 32 bits here."""
 
 
 def reduce(kind: str, x: TracedTensor, axis: Any, keepdims: bool, dtype: object) -> TracedTensor:
@@ -36,7 +36,7 @@ def reduce(kind: str, x: TracedTensor, axis: Any, keepdims: bool, dtype: object)
     if dtype is not None:
         x = cast_to(x, x.builder.narrowed(dtype))
     elif kind in ("sum", "prod"):
-        x = cast_to(x, _SUM_DTYPES.get(x.element.kind, x.element))
+        x = cast_to(x, WIDE_SUMS.get(x.element.kind, x.element))
     if kind in ("max", "min") and any(x.shape[a] == 0 for a in chosen):
         raise located(ShapeError, f"numpy.{kind} over a zero-size axis of shape {x.shape}")
     element = result_dtype(OPS[kind], [x.element])

@@ -168,4 +168,4 @@ class TracedTensor:
     ravel, flatten = _method(np.ravel), _method(np.ravel)
     swapaxes, squeeze, repeat = _method(np.swapaxes), _method(np.squeeze), _method(np.repeat)
     sum, mean, max, min = _method(np.sum), _method(np.mean), _method(np.max), _method(np.min)
-    dot = _method(np.dot)
+    dot, cumsum, cumprod = _method(np.dot), _method(np.cumsum), _method(np.cumprod)

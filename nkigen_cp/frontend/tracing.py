@@ -21,6 +21,7 @@ from nkigen_cp.frontend import (
     products,
     rearrange,
     reductions,
+    rowwise,
     shape,
 )
 from nkigen_cp.frontend.assembly import assemble
@@ -43,10 +44,11 @@ TABLES = Tables(
         **joining.FUNCTIONS,
         **indexing.FUNCTIONS,
         **rearrange.FUNCTIONS,
+        **rowwise.FUNCTIONS,
         **products.FUNCTIONS,
     },
     ufuncs={**elementwise.UFUNCS, **linalg.UFUNCS},
-    ufunc_methods=reductions.UFUNC_METHODS,
+    ufunc_methods={**reductions.UFUNC_METHODS, **rowwise.UFUNC_METHODS},
 )
 
 T = TypeVar("T")

@@ -8,8 +8,10 @@ from dataclasses import replace
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.nki.kernel import Affine, Operand
 from nkigen_cp.ir.nki.recipes import parts_of
+from nkigen_cp.ir.nki.row_recipes import ROW_RECIPES
 from nkigen_cp.lowering.builder import Builder, Range
 from nkigen_cp.lowering.place import Box, Placement, pieces, view
+from nkigen_cp.lowering.rows import emit_rows
 from nkigen_cp.solver.plan import CHUNK, Elementwise, Slot, box_order
 
 
@@ -70,15 +72,13 @@ def _instruction(b: Builder, spec: Elementwise, places: Mapping[str, Placement],
     args |= dict(cover.params)
     if cover.instruction == "tensor_reduce":
         args["num_axes"] = sum(1 for d in cover.reduced if box.ranges[d].size > 1)
+    if cover.instruction in ROW_RECIPES:
+        emit_rows(b, spec, args)
+        return
     for part in parts_of(cover.instruction):
         given = {name: args[o] for name, o in part.operands.items() if o in args}
         b.emit(part.instruction, spec.engine, {**given, **part.numbers}, ops=cover.ops)
 
 
 def _slot_box(slot: Slot, spec: Elementwise, box: Box) -> Box:
-    """Columns have no free dims; a reduction's result lacks the reduced ones."""
-    if slot.column:
-        return replace(box, order=())
-    if spec.cover.instruction == "tensor_reduce" and slot.name == "dst":
-        return replace(box, order=tuple(d for d in box.order if d not in spec.cover.reduced))
-    return box
+    return replace(box, order=spec.cover.spanned(slot, box.order))

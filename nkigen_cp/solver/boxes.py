@@ -43,7 +43,7 @@ def runs(op: FactorOp, target: Target) -> list[Run]:
 
     A run is extended outwards while it fits; its outermost digit may be blocked.
     """
-    sizes = {d.name: d.size for d in op.parallel}
+    sizes = {d.name: d.size for d in op.parallel if not d.whole}
     order = [d for d in op.output.digits if d in sizes]
     found: list[Run] = []
     for j in range(len(order)):
@@ -165,11 +165,8 @@ def box_busy_ns(
 
 
 def _shape(held: Held, cover: Cover, extents: Mapping[str, int], partitions: int) -> OperandShape:
-    free = {d: n for d, n in extents.items() if n > 1}
-    if held.slot.column:
-        free = {}
-    elif held.slot.name == "dst" and cover.instruction == "tensor_reduce":
-        free = {d: n for d, n in free.items() if d not in cover.reduced}
+    spanned = cover.spanned(held.slot, [*extents])
+    free = {d: n for d, n in extents.items() if n > 1 and d in spanned}
     indexed = [held.strides[d] for d in free if held.strides[d]]
     return OperandShape(
         memory=held.memory,

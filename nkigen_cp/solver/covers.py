@@ -14,6 +14,7 @@ from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorOp, Program
 from nkigen_cp.ir.nki.alu import ALU
 from nkigen_cp.ir.tensor.graph import Immediate
 from nkigen_cp.ir.tensor.table import OPS, Family
+from nkigen_cp.solver.functions_of_rows import row_covers
 from nkigen_cp.solver.plan import Cover, Slot, Value
 from nkigen_cp.solver.selections import selections
 
@@ -157,6 +158,8 @@ def covers_of(program: Program, op: FactorOp) -> list[Cover]:
     family = OPS[op.kind].family
     if family is Family.REDUCE:
         return _reductions(program, op)
+    if family is Family.ROW:
+        return row_covers(program, op)
     if family not in (Family.ELEMENTWISE, Family.COPY):
         return []
     if op.kind in SPECIAL:

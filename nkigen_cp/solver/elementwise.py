@@ -19,6 +19,7 @@ from nkigen_cp.solver.boxes import (
 )
 from nkigen_cp.solver.candidates import Candidate, Context, Need, rounded
 from nkigen_cp.solver.covers import covers_of
+from nkigen_cp.solver.functions_of_rows import row_scratch_bytes
 from nkigen_cp.solver.pieces import piece_layouts
 from nkigen_cp.solver.plan import CHUNK, Cover, Elementwise, Slot, box_order
 from nkigen_cp.solver.plan.layout import Layout, Run, operand_layout, partition_bytes
@@ -139,16 +140,19 @@ def _with_run(context: Context, cover: Cover, run: Run) -> list[Candidate]:
     root = program.ops[cover.root]
     order = box_order(program, cover, run)
     columns = column_loops(root, cover, run, order)
-    if columns & set(cover.reduced):
+    rows = (*cover.made, *cover.reduced)
+    if cover.made:  # one row per partition at a time
+        columns |= {d for d in order if d not in rows}
+    if columns & set(rows):
         return []
     looped = tuple(d for d in order if d in columns)
     held = held_slots(context, cover, run, layouts, order)
     boxes = whole_box(root, run, order, looped)
     extra = needs_loops(held, boxes[0], target.access_free_dims_max)
-    if set(extra) & set(cover.reduced):
+    if set(extra) & set(rows):
         return []
     looped = tuple(d for d in order if d in looped or d in extra)
-    pieces = split_digits(replace(boxes[0], looped=looped), cover.reduced)
+    pieces = split_digits(replace(boxes[0], looped=looped), rows)
     if root.path:
         pieces = (*pieces, *(d for d in blocks_of(root, run) if d in order and d not in pieces))
     looped = tuple(d for d in order if d in looped or d in pieces)
@@ -158,6 +162,7 @@ def _with_run(context: Context, cover: Cover, run: Run) -> list[Candidate]:
         for s in cover.writes
         if s.access.tensor in cover.internal
     )
+    scratch += row_scratch_bytes(root, cover)
     found: list[Candidate] = []
     for engine in able_engines(target, cover):
         busy = sum(box_busy_ns(target, cover, engine, held, b)[0] for b in boxes)

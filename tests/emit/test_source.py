@@ -15,7 +15,7 @@ from nkigen_cp.emit.instructions import ROWS
 from nkigen_cp.errors import KernelError
 from nkigen_cp.ir.nki.kernel import Alloc, Instruction, Kernel, Memory, Note, Operand, walk
 from nkigen_cp.ir.nki.table import INSTRUCTIONS
-from tests.emit import kernels
+from tests.emit import kernels, row_kernels
 from tests.emit.conftest import Judge
 
 T = kernels.sbuf("t", 128, 4)
@@ -79,6 +79,14 @@ def _moments(x: Any) -> tuple[Any, ...]:
     return np.stack([x.mean(1), x.var(1)], axis=1), -2 * x.sum(1, keepdims=True)
 
 
+def _ordered(x: Any) -> tuple[Any, ...]:
+    left = x.copy()
+    left[np.arange(128)[:, None], np.argsort(-x, axis=1)[:, :8]] = -np.inf
+    left[:, 0] = -1e30
+    places = np.argsort(-left, axis=1)[:, :8]
+    return np.cumsum(x, axis=1), np.take_along_axis(left, places, axis=1), places.astype(np.uint32)
+
+
 CASES: dict[str, tuple[Callable[[], Kernel], Reference]] = {
     "vadd": (kernels.vadd, _vadd),
     "pipelined": (kernels.pipelined, _pipelined),
@@ -90,6 +98,7 @@ CASES: dict[str, tuple[Callable[[], Kernel], Reference]] = {
     "masked": (kernels.masked, _masked),
     "chosen": (kernels.chosen, _chosen),
     "moments": (kernels.moments, _moments),
+    "ordered": (row_kernels.ordered, _ordered),
 }
 
 

@@ -19,9 +19,9 @@ def bind(program: Program, loops: Sequence[Loop]) -> Program:
     access names the loop instead.
 
     Raises:
-        PlanError: a loop counts other positions than its ops have; or it would have to run before
-            and after some other op; or an op would read positions that its own loop has not
-            written yet.
+        PlanError: a loop counts other positions than its ops have, or cuts rows that belong
+            together; or it would have to run before and after some other op; or an op would read
+            positions that its own loop has not written yet.
     """
     if not loops:
         return program
@@ -33,6 +33,10 @@ def bind(program: Program, loops: Sequence[Loop]) -> Program:
                 raise PlanError(
                     f"loop {loop.name!r} has {loop.trips} trips; op {op!r} has "
                     f"{sizes.get(digit, 'no')} positions of {digit!r}"
+                )
+            if digit in program.ops[op].whole:
+                raise PlanError(
+                    f"loop {loop.name!r} would cut the rows of op {op!r} along {digit!r}"
                 )
             by_op.setdefault(op, {})[digit] = loop.name
     bound = {n: _bound(op, by_op.get(n, {})) for n, op in program.ops.items()}

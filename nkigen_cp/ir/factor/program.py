@@ -60,11 +60,12 @@ class FactorTensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digit:
-    """One iteration axis of a factored op."""
+    """One iteration axis of a factored op; along a ``whole`` one all positions belong together."""
 
     name: str
     size: int
     reduced: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,11 @@ class FactorOp:
     @property
     def parallel(self) -> tuple[Digit, ...]:
         return tuple(d for d in self.digits if not d.reduced)
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """Digits that no partition, loop or tile takes apart: those of a function of rows."""
+        return tuple(d.name for d in self.digits if d.whole)
 
     def size(self, digit: str) -> int:
         return next(d.size for d in self.digits if d.name == digit)

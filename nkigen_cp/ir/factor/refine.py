@@ -122,7 +122,10 @@ def _op(graph: Graph, op: Op, cuts: Cuts) -> FactorOp:
 def _digits(op: Op, a: int, axis: Axis, cuts: Cuts) -> list[Digit]:
     sizes = cuts.factors(("op", op.name, a), axis.size)
     names = _names(f"{axis.name}#{a}", sizes)
-    return [Digit(name=n, size=s, reduced=axis.reduced) for n, s in zip(names, sizes, strict=True)]
+    return [
+        Digit(name=n, size=s, reduced=axis.reduced, whole=axis.whole)
+        for n, s in zip(names, sizes, strict=True)
+    ]
 
 
 def _strides(sizes: tuple[int, ...] | list[int]) -> list[int]:

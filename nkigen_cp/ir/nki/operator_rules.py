@@ -143,6 +143,14 @@ def accumulating_op(site: Site) -> str | None:
     return f"accumulates by {op!r}; allowed are {', '.join(ACCUMULATING)}"
 
 
+def folding_op1(site: Site) -> str | None:
+    """The registers fold by the operator of a scan."""
+    op = str(site.argument("op1"))
+    if op in ACCUMULATING:
+        return None
+    return f"folds by op1 {op!r}; allowed are {', '.join(ACCUMULATING)}"
+
+
 def activation_function(site: Site) -> str | None:
     """The target's Scalar engine has the function."""
     op = str(site.argument("op"))

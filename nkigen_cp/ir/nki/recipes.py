@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from nkigen_cp.ir.nki.cycles import Formula, Work
 from nkigen_cp.ir.nki.kernel import Operand
 from nkigen_cp.ir.nki.meaning import Meaning, select
+from nkigen_cp.ir.nki.row_recipes import ROW_RECIPES
 from nkigen_cp.ir.nki.table import INSTRUCTIONS, InstructionRow, Parameter, Role
 
 
@@ -87,6 +88,7 @@ RECIPES: Mapping[str, Recipe] = {
 COVERING: Mapping[str, InstructionRow] = {
     **INSTRUCTIONS,
     **{name: recipe.row for name, recipe in RECIPES.items()},
+    **{name: recipe.row for name, recipe in ROW_RECIPES.items()},
 }
 """What can cover ops in a plan: instructions and recipes."""
 

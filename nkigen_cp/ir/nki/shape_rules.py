@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import gcd, prod
 
 from nkigen_cp.ir.dtypes import FLOAT32
+from nkigen_cp.ir.nki.rowwise import EIGHT, ROW_MAX, ROW_MIN
 from nkigen_cp.ir.nki.site import Site, Use
 from nkigen_cp.ir.nki.table import Role
 from nkigen_cp.ir.nki.views import free_offset, free_span
@@ -171,6 +172,54 @@ def pattern_size(site: Site) -> str | None:
     if covered == dst.view.free_size:
         return None
     return f"has a pattern of {covered} elements for {dst} of {dst.extent}; they must be equal"
+
+
+def _row(site: Site) -> Use:
+    return next(u for u in site.uses if u.parameter.name in ("src", "data"))
+
+
+def row_of_eights(site: Site) -> str | None:
+    """Rows long enough to have eight elements, and within the instruction's limit."""
+    row = _row(site)
+    if ROW_MIN <= row.view.free_size <= ROW_MAX:
+        return None
+    return f"{row} is {row.extent}; {ROW_MIN} to {ROW_MAX} elements per partition are allowed"
+
+
+def eights(site: Site) -> str | None:
+    """What belongs to a row are eight values of it, in one free dim."""
+    row = _row(site)
+    wanted = (row.view.partitions, EIGHT)
+    # What replaces values writes a row again, which has a rule of its own.
+    rows = ("src", "data", "dst" if site.row.parameter("imm") else "")
+    for use in site.uses:
+        if use.parameter.name not in rows and use.view.result_shape != wanted:
+            return f"{use} is {use.view.result_shape}; it must be {wanted}"
+    return None
+
+
+def replaced_shape(site: Site) -> str | None:
+    """The row that is written is as long as the one that is read."""
+    dst, data = site.use("dst"), site.use("data")
+    if dst.extent == data.extent:
+        return None
+    return f"{data} is {data.extent} but {dst} is {dst.extent}; they must be equal"
+
+
+def place_dtype(site: Site) -> str | None:
+    """Places are unsigned."""
+    use = site.use("dst")
+    if use.buffer.dtype.name in ("uint16", "uint32"):
+        return None
+    return f"{use} is {use.buffer.dtype}; places are uint16 or uint32"
+
+
+def no_wide_integers(site: Site) -> str | None:
+    """A scan goes through float32, which does not hold integers of 32 bits."""
+    for use in site.uses:
+        if use.buffer.dtype.size_bytes == 4 and not use.buffer.dtype.is_float:
+            return f"{use} is {use.buffer.dtype}; integers of 32 bits are not allowed here"
+    return None
 
 
 # Elements per partition one bn_stats takes: nki/api/nki/isa/__init__.py, bn_stats.

@@ -5,92 +5,32 @@ Source of signatures and operand rules: AWS Neuron SDK docs, nki/api/nki/isa/__i
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
-from typing import Any
-
 from nkigen_cp.ir.nki import cycles, meaning
-from nkigen_cp.ir.nki.kernel import Memory, Operand
+from nkigen_cp.ir.nki.instruction_row import (
+    DMA_READS,
+    DMA_WRITES,
+    ON_CHIP,
+    InstructionRow,
+    Parameter,
+    Role,
+)
+from nkigen_cp.ir.nki.instruction_row import optional as _optional
+from nkigen_cp.ir.nki.instruction_row import read as _in
+from nkigen_cp.ir.nki.instruction_row import required as _required
+from nkigen_cp.ir.nki.instruction_row import written as _out
+from nkigen_cp.ir.nki.kernel import Memory
+from nkigen_cp.ir.nki.row_instructions import ROW_INSTRUCTIONS
 
-ON_CHIP = (Memory.SBUF, Memory.PSUM)
-DMA_READS = (Memory.INPUT, Memory.OUTPUT, Memory.HBM, Memory.SBUF)
-DMA_WRITES = (Memory.OUTPUT, Memory.HBM, Memory.SBUF)
-
-
-class Role(enum.Enum):
-    """What a parameter is, and with it which values it takes."""
-
-    OUT = "out"  # a view, written
-    ACCUMULATE = "accumulate"  # a view, written; also read when parameter "accumulate" holds
-    UPDATE = "update"  # a view, read and written
-    IN = "in"  # a view, read
-    VECTOR = "vector"  # a (P, 1) view, read, or a number
-    NUMBER = "number"
-    INTEGER = "integer"  # an int, or affine in loop variables
-    CONDITION = "condition"  # a bool, or an affine that holds where its value is above 0
-    OP = "op"  # ALU operator, by its nki.language name
-    ACTIVATION = "activation"  # activation function, by its nki.language name
-    CHOICE = "choice"  # one of the parameter's choices
-    FLAG = "flag"
-    PATTERN = "pattern"  # ((step, count), ...), outermost first
-
-    @property
-    def writes(self) -> bool:
-        return self in (Role.OUT, Role.ACCUMULATE, Role.UPDATE)
-
-    @property
-    def reads(self) -> bool:
-        return self in (Role.IN, Role.VECTOR, Role.UPDATE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """One parameter. ``memories`` and ``dtype`` restrict a view, ``choices`` a named choice."""
-
-    name: str
-    role: Role
-    memories: tuple[Memory, ...] = ON_CHIP
-    required: bool = True
-    default: Operand = None
-    dtype: str = ""
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstructionRow:
-    """One instruction. ``engines`` lists where it runs, the preferred one first.
-
-    ``rules`` names functions of ``rules.RULES`` that hold beside the common ones. ``registers``
-    says that it uses its engine's accumulator registers.
-    """
-
-    name: str
-    engines: tuple[str, ...]
-    parameters: tuple[Parameter, ...]
-    rules: tuple[str, ...]
-    cost: cycles.Formula
-    meaning: meaning.Meaning
-    registers: bool = False
-
-    def parameter(self, name: str) -> Parameter | None:
-        return next((p for p in self.parameters if p.name == name), None)
-
-
-def _out(name: str = "dst", **more: Any) -> Parameter:
-    return Parameter(name=name, role=Role.OUT, **more)
-
-
-def _in(name: str = "data", **more: Any) -> Parameter:
-    return Parameter(name=name, role=Role.IN, **more)
-
-
-def _optional(name: str, role: Role, default: Operand = None, **more: Any) -> Parameter:
-    return Parameter(name=name, role=role, required=False, default=default, **more)
-
-
-def _required(name: str, role: Role, **more: Any) -> Parameter:
-    return Parameter(name=name, role=role, **more)
-
+__all__ = [
+    "DMA_READS",
+    "DMA_WRITES",
+    "INSTRUCTIONS",
+    "ON_CHIP",
+    "ROWS",
+    "InstructionRow",
+    "Parameter",
+    "Role",
+]
 
 _SBUF = (Memory.SBUF,)
 _PSUM = (Memory.PSUM,)
@@ -331,6 +271,7 @@ ROWS: tuple[InstructionRow, ...] = (
         cost=cycles.streaming,
         meaning=meaning.affine_select,
     ),
+    *ROW_INSTRUCTIONS,
     InstructionRow(
         name="bn_stats",
         engines=("vector",),

@@ -115,7 +115,7 @@ def _carried(draft: Draft, region: Region, op: Op) -> int | None:
     if draft.family(op) is Family.RESHAPE:  # its index maps say nothing
         return None
     found = [_axis(draft, region, op, operand) for operand in (*op.operands, *op.outputs)]
-    along = [axis for axis in found if axis is not None]
+    along = [axis for axis in found if axis is not None and not op.axes[axis].whole]
     parallel = [axis for axis in along if not op.axes[axis].reduced]
     if parallel:
         return parallel[0]

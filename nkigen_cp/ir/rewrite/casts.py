@@ -114,6 +114,7 @@ _WIDE_READERS = {
     Family.REDUCE: _read_narrow,
     Family.COPY: _widen_after,
     Family.CONTRACT: _keep_wide,
+    Family.ROW: _read_narrow,
     Family.RESHAPE: _keep_wide,
 }
 

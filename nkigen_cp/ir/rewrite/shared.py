@@ -41,7 +41,7 @@ def _op_key(op: Op, draft: Draft) -> Hashable:
         op.kind,
         tuple(inputs),
         tuple(sorted(op.attrs.items())),
-        tuple((a.size, a.reduced) for a in op.axes),
+        tuple((a.size, a.reduced, a.whole) for a in op.axes),
         (tensor.shape, tensor.dtype.name, normal(out.index, op.axes)),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nkigen_cp.ir.tensor.row import Family, Meaning, OpRow, Result
+from nkigen_cp.ir.tensor.row_rows import ROW_ROWS
 
 
 def rsqrt(x: Any) -> Any:
@@ -145,6 +146,7 @@ CORE_ROWS: tuple[OpRow, ...] = (
         result=Result.GIVEN,
         doc="moves data: cast, transpose, slice, nested reshape, broadcast, concatenation window",
     ),
+    *ROW_ROWS,
     OpRow(
         name="reshape",
         family=Family.RESHAPE,

@@ -37,11 +37,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """One iteration axis of an op; a reduced axis is indexed by no output."""
+    """One iteration axis of an op; a reduced axis is indexed by no output.
+
+    A ``whole`` axis is one along which the op needs or makes all positions at once.
+    """
 
     name: str
     size: int
     reduced: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -203,6 +203,29 @@ def _contract(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widt
     return product.transpose([found.index(i) for i in parallel])
 
 
+def _rows(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) -> Any:
+    """A function of rows: operands as (..., row), the rows it makes in the place of whole axes."""
+    compute = _compute_dtype(op, tensor, values, widths)
+    parallel = [i for i, axis in enumerate(op.axes) if not axis.whole]
+    made = [i for i, axis in enumerate(op.axes) if axis.whole and not axis.reduced]
+    operands: list[Any] = []
+    for item in op.inputs:
+        gathered = _operand(item, op, values, compute)
+        if isinstance(item, Operand):
+            used = [i for i in _axes_of(item) if op.axes[i].whole]
+            own = [i for i, axis in enumerate(op.axes) if axis.whole and i in used]
+            other = [i for i, axis in enumerate(op.axes) if axis.whole and i not in used]
+            first = np.transpose(gathered, [*other, *parallel, *own])[(0,) * len(other)]
+            gathered = first.reshape(*first.shape[: len(parallel)], -1)
+        operands.append(gathered)
+    sizes = [axis.size for axis in op.axes]
+    rows = OPS[op.kind].meaning(*operands, length=math.prod(sizes[i] for i in made))
+    found = [*parallel, *made]
+    result = rows.reshape([sizes[i] for i in found])
+    kept = [i for i, axis in enumerate(op.axes) if not axis.reduced]
+    return result.transpose([found.index(i) for i in kept])
+
+
 def _axes_of(operand: Operand) -> tuple[int, ...]:
     return tuple(term.axis for place in operand.index for term in place.terms)
 
@@ -222,5 +245,6 @@ _FAMILIES: dict[Family, _Run] = {
     Family.COMPOSITE: _affine,
     Family.CONTRACT: _contract,
     Family.COPY: _copy,
+    Family.ROW: _rows,
     Family.RESHAPE: _reshape,
 }

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import DTypeLike
 
-from nkigen_cp.ir.dtypes import BOOL, FLOAT32, INT32, DType, dtype
+from nkigen_cp.ir.dtypes import BOOL, FLOAT32, INT32, UINT32, DType, dtype
 from nkigen_cp.ir.tensor.graph import Attr
 from nkigen_cp.ir.tensor.table import OpRow, Result
 
@@ -66,6 +66,8 @@ def result_dtype(
         return dtype(str((attrs or {})["dtype"]))
     if row.result is Result.BOOL:
         return BOOL
+    if row.result is Result.INDEX:
+        return UINT32
     if row.result is Result.CHOSEN:
         dtypes = dtypes[1:] or [INT32]  # two numbers: integers unless one of them is a float
     result = promote(*dtypes)

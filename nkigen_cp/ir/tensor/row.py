@@ -2,7 +2,8 @@
 
 A row's ``meaning`` is its numpy definition over arrays already gathered into the op's iteration
 space (see ``interpret``); reductions receive the axes to reduce. ``alu`` and ``activation`` are the
-hardware operators that compute the same function, by their nki.language names.
+hardware operators that compute the same function, by their nki.language names. Functions of rows
+get their operands with the row as the last axis, and the length of the rows they make.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Family(enum.Enum):
     REDUCE = "reduce"  # one operand, reduced axes missing in the output
     CONTRACT = "contract"  # sum of products of two operands over the reduced axes
     COPY = "copy"  # moves data through its index maps, may change the dtype
+    ROW = "row"  # takes and makes whole rows: its whole axes are never cut or looped
     RESHAPE = "reshape"  # row-major reinterpretation that does not nest
     COMPOSITE = "composite"  # defined by a rewrite into other rows
 
@@ -33,6 +35,7 @@ class Result(enum.Enum):
     FLOAT = "float"  # promotion, integers become float32
     GIVEN = "given"  # attribute "dtype"
     BOOL = "bool"
+    INDEX = "index"  # uint32
     CHOSEN = "chosen"  # promotion of all but the first operand, a condition
 
 

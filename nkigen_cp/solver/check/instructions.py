@@ -136,10 +136,12 @@ def loops(facts: Facts) -> Iterator[str]:
         free = [d for d in (*((CHUNK,) if c.psum is None else ()), *tiles) if d not in c.run.digits]
         if len(set(c.spec.loops)) < len(c.spec.loops) or not set(c.spec.loops) <= set(free):
             yield f"{where} loops over {c.spec.loops}, its free digits are {free}"
-        accumulated = [d for d in c.cover.reduced if d in (*c.spec.loops, *c.run.digits)]
+        rows = (*c.cover.reduced, *c.cover.made)
+        accumulated = [d for d in rows if d in (*c.spec.loops, *c.run.digits)]
         if accumulated or not _within_tile(c):
-            yield f"{where} splits the reduction over {c.cover.reduced}"
+            yield f"{where} splits the reduction over {rows}"
             continue
+        yield from _rows(c)
         for slot in (*c.cover.reads, *c.cover.writes):
             dims = _pattern(facts, c, slot)
             if dims > facts.target.access_free_dims_max:
@@ -147,6 +149,23 @@ def loops(facts: Facts) -> Iterator[str]:
                     f"{where}: {slot.name} needs an access pattern of {dims} free dims, "
                     f"{facts.target.name} has {facts.target.access_free_dims_max}"
                 )
+
+
+def _rows(c: Covered) -> Iterator[str]:
+    """A function of rows gets one row per partition at a time, all of it."""
+    whole = [d.name for d in c.domain.digits if d.whole]
+    named = [*c.cover.made, *(d for d in c.cover.reduced if d not in c.cover.made)]
+    if not (c.cover.made or whole):
+        return
+    where = f"step {c.step.name!r}"
+    made = [d.name for d in c.domain.digits if d.whole and not d.reduced]
+    if c.tiles is not None or sorted(named) != sorted(whole) or list(c.cover.made) != made:
+        yield f"{where} takes {named} for the rows of {c.domain.name!r}, they are {whole}"
+    chunks = [CHUNK] if c.run.digits and c.domain.size(c.run.digits[0]) > c.run.block else []
+    free = [d.name for d in c.domain.digits if d.name not in (*whole, *c.run.digits)]
+    several = [d for d in (*chunks, *free) if d not in c.spec.loops]
+    if several:
+        yield f"{where} has several rows along {several} in one instruction"
 
 
 def _within_tile(c: Covered) -> bool:
@@ -164,7 +183,8 @@ def order_of(c: Covered) -> list[str]:
     """Digits of an instruction's free dims: chunks, the output's order, then what is reduced."""
     if c.tiles is not None:
         return [d for d in c.tiles if d not in c.spec.loops]
-    written = [d for d in c.domain.output.digits if d not in c.run.digits]
+    written = [d for d in c.domain.output.digits if d not in (*c.run.digits, *c.cover.made)]
+    written += c.cover.made
     order = [CHUNK, *written, *(d for d in c.cover.reduced if d not in written)]
     return [d for d in order if d not in c.spec.loops]
 
@@ -187,11 +207,12 @@ def slot_strides(facts: Facts, c: Covered, slot: Slot) -> dict[str, int]:
 
 
 def slot_order(c: Covered, slot: Slot) -> list[str]:
-    """Free dims of one operand: none of a column, none of the reduced ones in a result."""
+    """Free dims of one operand: none of a column, of rows those that it has."""
     if slot.column:
         return []
-    shrinks = c.cover.instruction == "tensor_reduce" and slot in c.cover.writes
-    return [d for d in order_of(c) if not (shrinks and d in c.cover.reduced)]
+    resizes = c.cover.instruction in ("tensor_reduce", "top", "find")
+    lacking = (c.cover.made if slot.name == "data" else c.cover.reduced) if resizes else ()
+    return [d for d in order_of(c) if d not in lacking]
 
 
 def _pattern(facts: Facts, c: Covered, slot: Slot) -> int:

@@ -21,6 +21,7 @@ from nkigen_cp.ir.nki.activations import ACTIVATIONS
 from nkigen_cp.ir.nki.alu import ACCUMULATING, ALU
 from nkigen_cp.ir.tensor.graph import Immediate
 from nkigen_cp.ir.tensor.table import OPS, Family
+from nkigen_cp.solver.check import rows
 from nkigen_cp.solver.check.facts import Covered, Facts, covers
 from nkigen_cp.solver.plan import Value
 
@@ -84,10 +85,13 @@ class _Check:
         axes = tuple(k for k, d in enumerate(digits) if d.name in cover.reduced)
         shape = np.broadcast_shapes((), *(a.shape for a in at.values()))
         tiles = {s.name: np.broadcast_to(self.leaf(s.access, at), shape) for s in cover.reads}
-        if cover.instruction not in _SEMANTICS:
+        if cover.made:
+            got = self._rows(tiles, at)
+        elif cover.instruction in _SEMANTICS:
+            with np.errstate(all="ignore"):
+                got = _SEMANTICS[cover.instruction]({**cover.params, **tiles}, axes)
+        else:
             return "computes no op of a program"
-        with np.errstate(all="ignore"):
-            got = _SEMANTICS[cover.instruction]({**cover.params, **tiles}, axes)
         for slot in cover.writes:
             self._complete(slot.access)
             want = self.value(slot.access.tensor, self.positions(slot.access, at))
@@ -100,6 +104,20 @@ class _Check:
             return "writes nothing"
         idle = [o for o in self.covered.computed if o not in self.used]
         return f"does not compute op {idle[0]!r}" if idle else None
+
+    def _rows(self, tiles: Mapping[str, Array], at: Mapping[str, Array]) -> Results:
+        """What an instruction makes of whole rows."""
+        domain, cover = self.covered.domain, self.covered.cover
+        whole = rows.whole_digits(domain)
+        names = [d.name for d in domain.digits]
+        found = rows.by_instruction(
+            cover,
+            {**cover.params, **tiles},
+            [names.index(d) for d in whole],
+            [_sample(domain.size(d)) for d in whole],
+            [at[d] for d in cover.made],
+        )
+        return {} if found is None else {"dst": found}
 
     def _complete(self, access: Access) -> None:
         """A written slot addresses every element its op writes."""
@@ -159,7 +177,9 @@ class _Check:
         return self._apply(op, at)
 
     def _apply(self, op: FactorOp, at: dict[str, Array]) -> Array:
-        reduced = [d for d in op.digits if d.reduced]
+        row = OPS[op.kind]
+        by_rows = row.family is Family.ROW
+        reduced = [d for d in op.digits if (d.whole if by_rows else d.reduced)]
         n = len(reduced)
         wide = {d: a[(..., *(None,) * n)] for d, a in at.items()}
         wide |= {d.name: _along(_sample(d.size), k, n) for k, d in enumerate(reduced)}
@@ -172,7 +192,10 @@ class _Check:
             else self.value(i.tensor, self.positions(i, wide))
             for i in op.inputs
         ]
-        row = OPS[op.kind]
+        if by_rows:
+            inside = [wide[d.name] for d in reduced]
+            made = [at[d.name][(..., *(None,) * n)] for d in reduced if not d.reduced]
+            return rows.applied(rows.function_of(op), values, inside, made)
         if row.family not in (Family.ELEMENTWISE, Family.COPY, Family.REDUCE):
             raise _UnequalError(f"cannot compute op {op.name!r}, a {op.kind}")
         with np.errstate(all="ignore"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
+from nkigen_cp.ir.nki.row_recipes import ROW_RECIPES, Lengths
 from nkigen_cp.solver.check.contractions import stream_bytes
 from nkigen_cp.solver.check.delays import first_there
 from nkigen_cp.solver.check.facts import COPIES, Facts
@@ -57,6 +59,11 @@ def tile_bytes(facts: Facts, step: Step) -> int:
                 layout = demanded(tensor, slot.access, spec.run)
                 assert not isinstance(layout, str)
                 total += shape_of(tensor, layout).bytes
+        recipe = ROW_RECIPES.get(spec.cover.instruction)
+        if recipe is not None:
+            size = {d.name: d.size for d in facts.program.ops[spec.cover.root].digits}
+            row, made = (prod(size[d] for d in n) for n in (spec.cover.reduced, spec.cover.made))
+            total += recipe.scratch_bytes(Lengths(row=row, made=made))
     return total
 
 

@@ -136,7 +136,7 @@ def _cover(facts: Facts, spec: Elementwise, digits: Sequence[str]) -> Iterator[s
         yield from _access(facts, slot.access, digits)
     unknown = [o for o in cover.ops if o not in facts.program.ops]
     unknown += [t for t in cover.internal if t not in facts.program.tensors]
-    unknown += [d for d in (*spec.loops, *cover.reduced) if d not in (*digits, CHUNK)]
+    unknown += [d for d in (*spec.loops, *cover.reduced, *cover.made) if d not in (*digits, CHUNK)]
     if unknown:
         yield f"unknown name {unknown[0]!r}"
     yield from _run(facts, spec.run, cover.root if not unknown else "", digits)

@@ -8,7 +8,7 @@ tile sizes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nkigen_cp.ir.factor.cuts import Cut
@@ -20,6 +20,10 @@ Value = str | int | float | bool
 
 PLAN_VERSION = 5
 """Version of the plan file format."""
+
+
+RESIZING = ("tensor_reduce", "top", "find")
+"""Instructions that write rows of another length than those that they read as ``data``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +54,23 @@ class Cover:
     engines: tuple[str, ...] = ()
     internal: tuple[str, ...] = ()
     reduced: tuple[str, ...] = ()  # digits that tensor_reduce or the accumulator sums over
+    made: tuple[str, ...] = ()  # digits of the row that a function of whole rows makes
 
     @property
     def root(self) -> str:
         return self.ops[-1]
+
+    def spanned(self, slot: Slot, order: Sequence[str]) -> tuple[str, ...]:
+        """The free digits that one operand has, of those that the instruction has.
+
+        A column has none; rows that are read and rows that are made may be of different lengths.
+        """
+        if slot.column:
+            return ()
+        lacks = ()
+        if self.instruction in RESIZING:
+            lacks = self.made if slot.name == "data" else self.reduced
+        return tuple(d for d in order if d not in lacks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,8 +305,9 @@ class PlanData:
 
 
 def box_order(program: Program, cover: Cover, run: Run) -> tuple[str, ...]:
-    """Free digits of the cover's box: chunks, then output order, then what is reduced."""
+    """Free digits of the cover's box: chunks, then output order, then rows made and reduced."""
     root = program.ops[cover.root]
-    parallel = [d for d in root.output.digits if d not in run.digits]
-    rest = [d.name for d in root.parallel if d.name not in (*parallel, *run.digits)]
-    return (CHUNK, *rest, *parallel, *cover.reduced)
+    apart = (*run.digits, *cover.made)
+    parallel = [d for d in root.output.digits if d not in apart]
+    rest = [d.name for d in root.parallel if d.name not in (*parallel, *apart)]
+    return (CHUNK, *rest, *parallel, *cover.made, *cover.reduced)

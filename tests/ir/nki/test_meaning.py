@@ -317,6 +317,36 @@ def test_reducing_operators_fold_rows() -> None:
     }
 
 
+@pytest.mark.parametrize(("op", "fold"), [("add", np.add), ("maximum", np.maximum)])
+def test_tensor_scalar_cumulative(op: str, fold: np.ufunc) -> None:
+    a, v = data(6, 3, 10), data(6, 1)
+    arrays, more = {"src": a, "imm0": v}, {"op0": "multiply", "op1": op}
+    got = single("tensor_scalar_cumulative", "vector", arrays, (6, 30), "bfloat16", **more)
+    want = fold.accumulate(a.reshape(6, 30) * v, axis=1).astype(BF16)
+    np.testing.assert_array_equal(got, want)
+
+
+def test_max8_orders_and_repeats() -> None:
+    a = np.array([[3, 1, 3, np.nan, 7, -np.inf, 2, 0, 7, 7]], np.float32)
+    got = single("max8", "vector", {"src": a}, (1, 8))
+    np.testing.assert_array_equal(got, [[7, 7, 7, 3, 3, 2, 1, 0]])
+
+
+def test_nc_find_index8_gives_equal_values_places_of_their_own() -> None:
+    a = np.array([[5, 1, 5, 2, 5, 9, np.nan, 0]], np.float32)
+    v = np.array([[9, 5, 5, 5, 5, 2, np.nan, 0]], np.float32)
+    got = single("nc_find_index8", "vector", {"data": a, "vals": v}, (1, 8), "uint32")
+    none = 2**32 - 1
+    np.testing.assert_array_equal(got, [[5, 0, 2, 4, none, 3, none, 7]])
+
+
+def test_nc_match_replace8_replaces_as_often_as_values_are_given() -> None:
+    a = np.array([[5, 1, 5, 2, 5, 9, 4, 0]], np.float32)
+    v = np.array([[5, 5, 7, 9, 7, 7, 7, 7]], np.float32)
+    got = single("nc_match_replace8", "vector", {"data": a, "vals": v}, (1, 8), imm=-1.0)
+    np.testing.assert_array_equal(got, [[-1, 1, -1, 2, 5, -1, 4, 0]])
+
+
 def test_every_instruction_has_a_test_here() -> None:
     source = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in INSTRUCTIONS if f'"{name}"' not in source] == []

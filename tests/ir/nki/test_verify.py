@@ -33,7 +33,8 @@ BANKS = buffer("banks", (128, 1024), "psum")
 SQUARE = buffer("square", (128, 4, 4, 4, 4))
 STATS = buffer("stats", (128, 6))
 BYTES = buffer("bytes", (128, 64), kind="uint8")
-ALL = (X, Y, A, B, H, N, V, VH, P, Q, PH, M, WIDE, BANKS, SQUARE, STATS, BYTES)
+PLACES = buffer("places", (128, 64), kind="uint32")
+ALL = (PLACES, X, Y, A, B, H, N, V, VH, P, Q, PH, M, WIDE, BANKS, SQUARE, STATS, BYTES)
 
 
 def whole(*body: Statement) -> Kernel:
@@ -88,6 +89,21 @@ def copy(dst: Any, src: Any, engine: str = "vector") -> Instruction:
 def act(**changes: Any) -> Instruction:
     args: dict[str, Any] = {"dst": view(B), "op": "exp", "data": view(A)}
     return op("activation", **(args | changes))
+
+
+def find(**changes: Any) -> Instruction:
+    args: dict[str, Any] = {"dst": part(PLACES, 8), "data": view(A), "vals": part(B, 8)}
+    return op("nc_find_index8", **args | changes)
+
+
+def replaced(**changes: Any) -> Instruction:
+    args: dict[str, Any] = {"dst": view(B), "data": view(A), "vals": part(B, 8), "imm": 0.0}
+    return op("nc_match_replace8", **args | changes)
+
+
+def running(**changes: Any) -> Instruction:
+    args: dict[str, Any] = {"dst": view(B), "src": view(A), "op0": "add", "imm0": 0.0, "op1": "add"}
+    return op("tensor_scalar_cumulative", **args | changes)
 
 
 BROKEN: list[tuple[str, str, Instruction]] = [
@@ -252,6 +268,13 @@ BROKEN: list[tuple[str, str, Instruction]] = [
             cmp_op="add",
         ),
     ),
+    ("row_of_eights", "8 to 16384", op("max8", dst=part(STATS, 6), src=part(A, 6))),
+    ("eights", "must be (128, 8)", op("max8", dst=part(B, 6), src=view(A))),
+    ("eights", "must be (128, 8)", find(vals=part(B, 4))),
+    ("replaced_shape", "must be equal", replaced(dst=part(B, 32))),
+    ("place_dtype", "uint16 or uint32", find(dst=part(N, 8))),
+    ("no_wide_integers", "32 bits", running(src=view(N))),
+    ("folding_op1", "folds by op1 'subtract'", running(op1="subtract")),
     ("bn_stats_shape", "at most 512", op("bn_stats", dst=view(STATS), data=view(WIDE))),
     ("bn_aggr_shape", "in threes", op("bn_aggr", dst=part(STATS, 2), data=view(A))),
 ]
@@ -281,6 +304,10 @@ def test_legal_neighbours_of_broken_kernels_pass() -> None:
         copy(rows(A, 32, 96), rows(B, 32, 32)),
         copy(rows(A, 64, 64), rows(B, 64, 0)),
         op("nc_transpose", dst=view(PH), data=view(H)),
+        op("max8", dst=part(B, 8), src=view(A)),
+        find(),
+        replaced(dst=view(A)),
+        running(dst=view(H), op1="maximum"),
         loop("j", 2, copy(part(A, 32, var("j", 32)), part(B, 32, var("j", 32)))),
         loop("i", 4, copy(rows(A, 32, var("i", 32)), rows(B, 32, 0))),
     )
