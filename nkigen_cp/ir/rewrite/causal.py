@@ -54,7 +54,7 @@ def causal_windows(graph: Graph, parts: int) -> Graph:
     return graph
 
 
-WINDOWS: tuple[tuple[int, int], ...] = ((8192, 8), (1024, 4), (512, 2))
+WINDOWS: tuple[tuple[int, int], ...] = ((16384, 8), (1024, 4), (512, 2))
 """(tokens from which on, windows): more skip more of the masked half, and are more to plan."""
 
 

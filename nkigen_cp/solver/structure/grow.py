@@ -39,6 +39,9 @@ BLOCKS = (128, 512, 1024, 2048)
 FINE_BLOCKS = (128, 256, 512)
 """The same for loops inside of structures that fit."""
 
+PATIENCE = 3
+"""Steps in a row without gain after which the search is pressed, if nothing fits."""
+
 PIECE = 4096
 """Elements of a row that are worth an instruction and a DMA of their own."""
 
@@ -62,16 +65,30 @@ def proposals(graph: Graph, target: Target) -> list[Proposal]:
     """Structures under which everything seems to fit, the most promising first.
 
     The program without loops is among them if it fits. Empty if nothing was found. Only where
-    nothing fits else the search is ``pressed``.
+    nothing fits else the search is ``pressed``: it goes on from where it got on last, then begins
+    anew.
     """
-    found = _proposed(Search(graph, target))
-    return found or _proposed(Search(graph, target, pressed=True))
+    job = Search(graph, target)
+    start = [p for p in (proposal(job, Structure()),) if p is not None]
+    fitting, stuck = _fitting(job, start)
+    for beam in (stuck, start) if not fitting else ():
+        pressed = Search(graph, target, pressed=True)
+        again = [proposal(pressed, p.structure) for p in beam]
+        fitting, _ = _fitting(pressed, [p for p in again if p is not None])
+        if fitting:
+            return _handed_on(pressed, fitting)
+    return _handed_on(job, fitting)
 
 
-def _proposed(job: Search) -> list[Proposal]:
-    graph, target = job.graph, job.target
-    beam = [p for p in (proposal(job, Structure()),) if p is not None]
+def _fitting(job: Search, beam: list[Proposal]) -> tuple[list[Proposal], list[Proposal]]:
+    """Structures that fit, grown from those of a beam; and the beam after the last step that paid.
+
+    Without any that fit it ends where a few steps in a row paid nothing.
+    """
+    target = job.target
     fitting: list[Proposal] = []
+    reached = beam
+    since = 0
     for _ in range(MOST_LOOPS):
         fitting += [p for p in beam if not p.coarse.crowded]
         grown: list[Proposal] = []
@@ -81,8 +98,18 @@ def _proposed(job: Search) -> list[Proposal]:
                 if found is not None and not found.coarse.hopeless and found not in grown:
                     grown.append(found)
         enough = min((p.coarse.total_ns for p in fitting), default=math.inf)
-        beam = _best([p for p in grown if p.rank(target) < NEAR * enough], target)
-    fitting += [p for p in beam if not p.coarse.crowded]
+        beam = _best(job, [p for p in grown if p.rank(target) < NEAR * enough])
+        since += 1
+        if beam and beam[0].rank(target) < reached[0].rank(target) * WORTH:
+            reached, since = beam, 0
+        if not beam or (since == PATIENCE and not fitting):
+            break
+    return fitting + [p for p in beam if not p.coarse.crowded], reached
+
+
+def _handed_on(job: Search, fitting: list[Proposal]) -> list[Proposal]:
+    """The best of those that fit, some of them with further loops where they are slow."""
+    graph = job.graph
     order = sorted(fitting, key=lambda p: p.coarse.total_ns)
     width = max(POLISHED, POLISHED * OPS_AT_ONCE // WIDTH // max(1, len(graph.ops)))
     better = [_polished(job, p) for p in order[:width]]
@@ -170,12 +197,30 @@ def _in_pieces(job: Search, p: Proposal) -> Proposal:
     return p if program is None else replace(p, structure=structure, program=program)
 
 
-def _best(grown: list[Proposal], target: Target) -> list[Proposal]:
-    """The best few, not all of them the same loops in other blocks."""
+def _best(job: Search, grown: list[Proposal]) -> list[Proposal]:
+    """The best few, not all of them the same loops in other blocks.
+
+    When pressed, as many that come nearest to fitting: loops cost more than what is missing seems
+    to, where that is little.
+    """
+
+    def rank(p: Proposal) -> float:
+        return p.rank(job.target)
+
+    def missing(p: Proposal) -> tuple[float, float]:
+        return p.coarse.missing_bytes, rank(p)
+
+    found = _various(sorted(grown, key=rank))
+    nearest = _various(sorted(grown, key=missing)) if job.pressed else []
+    return found + [p for p in nearest if p not in found]
+
+
+def _various(grown: list[Proposal]) -> list[Proposal]:
+    """The first few, not all of them the same loops in other blocks."""
     alike: dict[object, int] = {}
     found: list[Proposal] = []
     width = max([WIDTH, *(OPS_AT_ONCE // len(p.program.ops) for p in grown[:1])])
-    for p in sorted(grown, key=lambda p: p.rank(target)):
+    for p in grown:
         key = tuple(tuple(k.digits.items()) for k in p.structure.loops)
         alike[key] = alike.get(key, 0) + 1
         if alike[key] * ALIKE <= width and len(found) < width:

@@ -57,7 +57,9 @@ def _alike(program: Program, tensor: FactorTensor, place: int) -> list[FactorTen
     """
 
     def made(t: FactorTensor) -> list[object]:
-        return [(o.kind, o.path) for o in program.producers(t.name)]
+        return [
+            (o.kind, [program.loops[k].trips for k in o.path]) for o in program.producers(t.name)
+        ]
 
     def like(t: FactorTensor) -> bool:
         sizes = [f.size for f in t.factors]

@@ -56,6 +56,9 @@ class Search:
     dims: dict[Dim, Dim] = field(default_factory=dict[Dim, Dim])
     generated: list[str] | None = None
 
+    def __post_init__(self) -> None:
+        self.factored[()] = refine(self.graph)
+
     def made_on_chip(self) -> list[str]:
         """The constants that the chip can make itself, if they are to be made anew."""
         if self.generated is None:

@@ -18,6 +18,7 @@ from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.ir.tensor.interpret import interpret
 from nkigen_cp.ir.tensor.table import OPS, Family
 from nkigen_cp.targets import TARGETS
+from nkigen_cp.workloads.small import sdpa_causal
 
 Function = Callable[..., Any]
 
@@ -117,6 +118,14 @@ def test_other_reductions_stay(fn: Function, keys: int, rows: list[list[int]]) -
 def test_what_depends_on_the_whole_row_is_not_staged() -> None:
     _, staged = _staged(softmax_sum, 1024)
     assert _reduced(staged) == [[512], [2], [1024]]
+
+
+def test_windows_are_staged_all_or_none() -> None:
+    """Scores of later windows come from two contractions, so the first one is not cut either."""
+    graph = cp.trace(sdpa_causal, *[cp.spec((1, 1, 4096, 16), "bfloat16")] * 3)
+    core = canonicalise(graph, matmul_precision="bf16", assume_masked=True)
+    widths = [1024, 2048, 3072, 4096]
+    assert _reduced(core) == [[n] for n in widths for _ in ("maximum", "sum")]
 
 
 def test_no_view_becomes_a_conversion_for_it() -> None:
