@@ -18,7 +18,7 @@ from nkigen_cp.schedule.problem import gather
 from nkigen_cp.schedule.rigid import Schedule
 from nkigen_cp.schedule.settle import settled
 from nkigen_cp.schedule.tree import Level, level_of, levels
-from nkigen_cp.simulate.timeline import estimate
+from nkigen_cp.simulate.timeline import simulated
 from nkigen_cp.solver.pack import places
 from nkigen_cp.solver.plan import PlanData, Step
 from nkigen_cp.solver.solve import Clock
@@ -32,7 +32,7 @@ def clock(target: Target) -> Clock:
     """Steps in the order found here, and times as the engine timeline has them."""
     return Clock(
         ordered=lambda program, plan: scheduled(program, plan, target),
-        time_ns=lambda program, plan: estimate(lower_plan(program, plan), target).latency_ns,
+        time_ns=lambda program, plan: simulated(lower_plan(program, plan), target).latency_ns,
     )
 
 
@@ -62,7 +62,7 @@ def _improved(program: Program, plan: PlanData, target: Target, level: Level) ->
 def _time_ns(program: Program, plan: PlanData, target: Target, level: Level) -> float:
     """All iterations of the level's loop, inside one iteration of the loops around it."""
     steps = plan.steps[level.start : level.stop]
-    return estimate(lower_steps(program, plan, steps, level.path[:-1]), target).latency_ns
+    return simulated(lower_steps(program, plan, steps, level.path[:-1]), target).latency_ns
 
 
 def _applied(

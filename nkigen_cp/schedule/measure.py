@@ -13,7 +13,7 @@ from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.nki.kernel import Instruction, Kernel, walk
 from nkigen_cp.lowering.lower import lower_steps
 from nkigen_cp.schedule.tree import Item, Path
-from nkigen_cp.simulate.timeline import Event, estimate
+from nkigen_cp.simulate.timeline import Event, simulated
 from nkigen_cp.simulate.timeline.program import LANES, STORE
 from nkigen_cp.solver.plan import PlanData, Step
 from nkigen_cp.targets.target import Target
@@ -47,7 +47,7 @@ class Measure:
         """Per lane, the item's span on an idle chip."""
         if item.name not in self.alone:
             kernel = self.kernel(item.steps)
-            self.alone[item.name] = _spans(estimate(kernel, self.target).events, ())
+            self.alone[item.name] = _spans(simulated(kernel, self.target).events, ())
         return self.alone[item.name]
 
     def lag_ns(self, before: Item, item: Item) -> int:
@@ -59,7 +59,7 @@ class Measure:
         both = self.kernel((*before.steps, *item.steps))
         others = sum(isinstance(s, Instruction) for s in walk(first.body))
         known = [s for s in walk(both.body) if isinstance(s, Instruction)][:others]
-        found = _spans(estimate(both, self.target).events, known)
+        found = _spans(simulated(both, self.target).events, known)
         alone = self.spans(item)
         return max((s.last_ns - alone[e].last_ns for e, s in found.items()), default=0)
 

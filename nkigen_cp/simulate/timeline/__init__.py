@@ -37,7 +37,7 @@ from nkigen_cp.simulate.timeline.roofline import engine_bound_ns, hbm_bound_ns
 from nkigen_cp.simulate.timeline.state import Event, Reason
 from nkigen_cp.targets.target import Target
 
-__all__ = ["Estimate", "Event", "Reason", "Segment", "estimate"]
+__all__ = ["Estimate", "Event", "Reason", "Segment", "estimate", "simulated"]
 
 
 def estimate(kernel: Kernel, target: Target | None = None) -> Estimate:
@@ -53,14 +53,10 @@ def estimate(kernel: Kernel, target: Target | None = None) -> Estimate:
     target = target or kernel.target
     if target is None:
         raise ArgumentError(f"kernel {kernel.name!r} carries no target; give one to estimate")
-    machine = Machine(target, tracked(kernel), owners(kernel.body))
-    for name in machine.geometry:
-        if not kernel.buffers[name].memory.on_chip:
-            machine.allocate(kernel.buffers[name], {})
-    run_block(machine, prepare(kernel, target), {})
+    machine = simulated(kernel, target)
     busy = dict(zip(LANES[:LOAD], machine.busy, strict=False))
     return Estimate(
-        latency_ns=max(machine.free),
+        latency_ns=machine.latency_ns,
         busy_ns={**busy, "dma": max(machine.dma.work())},
         critical_path=critical_path(machine.events),
         hbm_bound_ns=hbm_bound_ns(kernel, target),
@@ -68,3 +64,13 @@ def estimate(kernel: Kernel, target: Target | None = None) -> Estimate:
         instructions=machine.instructions,
         events=tuple(machine.events),
     )
+
+
+def simulated(kernel: Kernel, target: Target) -> Machine:
+    """The machine after ``kernel``: its latency and events, for those who need no more."""
+    machine = Machine(target, tracked(kernel), owners(kernel.body))
+    for name in machine.geometry:
+        if not kernel.buffers[name].memory.on_chip:
+            machine.allocate(kernel.buffers[name], {})
+    run_block(machine, prepare(kernel, target), {})
+    return machine

@@ -50,6 +50,11 @@ class Machine:
         self.drain = drain
         self.delays = [[self._delay(p, c) for p in LANES] for c in LANES]
 
+    @property
+    def latency_ns(self) -> float:
+        """When the last lane is free."""
+        return max(self.free)
+
     def _delay(self, producer: str, consumer: str) -> float:
         """From the end of one instruction to the start of another that depends on it.
 

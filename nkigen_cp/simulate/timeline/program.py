@@ -105,7 +105,8 @@ class Repeated:
     """A loop. ``coupled`` lanes meet in buffers allocated inside, so none runs away from others.
 
     ``uneven`` says that a loop inside has bounds that depend on this loop's variable.
-    ``copies`` is the deepest multi-buffering inside.
+    ``copies`` is the deepest multi-buffering of the body's own buffers; those of loops inside go
+    round within one iteration.
     """
 
     loop: Loop
@@ -187,7 +188,7 @@ class _Preparation:
             body=self.block(loop.body, loop.delays),
             coupled=tuple(lanes),
             uneven=any(t.var == loop.var for b in bounds for t in b.terms),
-            copies=max((b.copies for b in fresh), default=1),
+            copies=max((s.buffer.copies for s in loop.body if isinstance(s, Alloc)), default=1),
         )
 
     def lane(self, instruction: Instruction) -> int:
