@@ -40,6 +40,21 @@ def gelu(x: Any, *, approximate: bool = False) -> Any:
     return _apply("gelu_tanh" if approximate else "gelu", x)
 
 
+def erf(x: Any) -> Any:
+    """The error function."""
+    return _apply("erf", x)
+
+
+def softplus(x: Any) -> Any:
+    """``log(1 + exp(x))``."""
+    return _apply("softplus", x)
+
+
+def mish(x: Any) -> Any:
+    """``x * tanh(softplus(x))``."""
+    return _apply("mish", x)
+
+
 def rsqrt(x: Any) -> Any:
     """``1 / sqrt(x)``."""
     return _apply("rsqrt", x)
@@ -57,3 +72,22 @@ def rms_norm(x: Any, weight: Any, *, eps: float = 1e-6) -> Any:
     x32 = x.astype(np.float32)
     scale = np.sqrt(np.mean(np.square(x32), axis=-1, keepdims=True) + eps)
     return (x32 / scale * weight.astype(np.float32)).astype(x.dtype)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """``x - max - log(sum(exp(x - max)))`` along ``axis``, in float32, cast back to x's dtype."""
+    x32 = x.astype(np.float32)
+    shifted = x32 - np.max(x32, axis=axis, keepdims=True)
+    return (shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))).astype(x.dtype)
+
+
+def layer_norm(x: Any, weight: Any, bias: Any = None, *, eps: float = 1e-5) -> Any:
+    """``(x - mean) / sqrt(variance + eps) * weight + bias`` over the last dim.
+
+    In float32, cast back to x's dtype; without ``bias`` nothing is added.
+    """
+    x32 = x.astype(np.float32)
+    centred = x32 - np.mean(x32, axis=-1, keepdims=True)
+    scale = np.sqrt(np.mean(np.square(centred), axis=-1, keepdims=True) + eps)
+    normed = centred / scale * weight.astype(np.float32)
+    return (normed if bias is None else normed + bias.astype(np.float32)).astype(x.dtype)

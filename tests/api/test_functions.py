@@ -70,6 +70,19 @@ def test_choices(function: Fn) -> None:
     assert_same(function, [special(20, 33), normal(20, 33, seed=1)])
 
 
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    **{f.__name__: f for f in (cp.ops.gelu, cp.ops.erf, cp.ops.softplus, cp.ops.mish)},
+    "log_softmax": cp.ops.log_softmax,
+    "log_softmax of columns": lambda x: cp.ops.log_softmax(x, axis=0),
+    "layer_norm": lambda x: cp.ops.layer_norm(x, x[0], x[1]),
+}
+
+
+@pytest.mark.parametrize("function", ACTIVATIONS.values(), ids=ACTIVATIONS.keys())
+def test_activations(function: Callable[[Any], Any]) -> None:
+    assert_same(function, [normal(20, 33)], tolerance=2e-4)
+
+
 def test_a_mask_alone_is_refused() -> None:
     def fn(a: Any) -> Any:
         return where(a > 0)

@@ -135,7 +135,10 @@ def test_wide_captured_integers_are_refused() -> None:
         trace(lambda x: x + np.array([2**40, 1]), spec((2,), "int32"))
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "silu", "gelu", "rsqrt", "softmax"])
+@pytest.mark.parametrize(
+    "name",
+    "relu sigmoid silu gelu erf softplus mish rsqrt softmax log_softmax".split(),
+)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_ops_on_traced_tensors_and_on_numpy(agrees: Any, data: Any, name: str, dtype: str) -> None:
     tolerance = 1e-5 if dtype == "float32" else 2e-2
@@ -150,6 +153,14 @@ def test_gelu_by_tanh(agrees: Any, data: Any) -> None:
 
 def test_rms_norm(agrees: Any, data: Any) -> None:
     graph = agrees(ops.rms_norm, data((3, 8), "bfloat16"), data((8,), "bfloat16"), tolerance=2e-2)
+    assert graph.outputs[0].dtype.numpy == ml_dtypes.bfloat16
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_layer_norm(agrees: Any, data: Any, *, biased: bool) -> None:
+    more = [data((8,), "bfloat16")] * biased
+    x, weight = data((3, 8), "bfloat16"), data((8,), "bfloat16")
+    graph = agrees(ops.layer_norm, x, weight, *more, tolerance=4e-2)
     assert graph.outputs[0].dtype.numpy == ml_dtypes.bfloat16
 
 
