@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nkigen_cp.frontend.convolution import Sizes, convolve
 from nkigen_cp.frontend.elementwise import elementwise
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.tensor.table import OPS
@@ -91,3 +92,33 @@ def layer_norm(x: Any, weight: Any, bias: Any = None, *, eps: float = 1e-5) -> A
     scale = np.sqrt(np.mean(np.square(centred), axis=-1, keepdims=True) + eps)
     normed = centred / scale * weight.astype(np.float32)
     return (normed if bias is None else normed + bias.astype(np.float32)).astype(x.dtype)
+
+
+def _convolution(rank: int) -> Any:
+    def conv(  # noqa: PLR0913 - the arguments that convolutions have everywhere
+        x: Any,
+        weight: Any,
+        bias: Any = None,
+        *,
+        stride: Sizes = 1,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+        groups: int = 1,
+    ) -> Any:
+        return convolve(
+            x,
+            weight,
+            bias,
+            rank,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+        )
+
+    conv.__name__ = conv.__qualname__ = f"conv{rank}d"
+    conv.__doc__ = convolve.__doc__
+    return conv
+
+
+conv1d, conv2d, conv3d = map(_convolution, (1, 2, 3))

@@ -119,7 +119,10 @@ def _position(place: Placement, index: FactorIndex, box: Box) -> Index:
     if index.digit is None:
         return Index(start=place.position(index), size=1)
     r = box.ranges[index.digit]
-    return Index(start=r.start * index.step + index.offset, size=r.size, step=index.step)
+    start = r.start * index.step + index.offset
+    if index.slide is not None:
+        start = start + box.ranges[index.slide.digit].start * index.slide.step
+    return Index(start=start, size=r.size, step=index.step)
 
 
 def _first(place: Placement, index: FactorIndex, box: Box) -> Affine:

@@ -258,7 +258,7 @@ def _streams(context: Context, op: FactorOp, sides: Sides, spec: Contract) -> li
         tensor = context.program.tensors[access.tensor]
         if access.tensor not in context.in_hbm or not set(access.digits) <= {*own, *sides.k}:
             continue
-        whole = all(i.offset == 0 and i.step == 1 for i in access.index)
+        whole = all(i.offset == 0 and i.step == 1 and not i.slide for i in access.index)
         digit = next((d for d in access.digits if d in own), None)
         layout = operand_layout(tensor, access, spec.k_run)
         if digit is None or layout is None or not whole or joints(context.program, tensor.name):

@@ -229,6 +229,14 @@ def _half_contraction(plan: PlanData) -> PlanData:
     return _in(Contract, k_run=replace(spec.k_run, block=half, partitions=half))(plan)
 
 
+def _window_on_partitions(plan: PlanData) -> PlanData:
+    """What moves a window is contracted on the partitions."""
+    spec = steps_of(plan, Contract)[0].spec
+    assert isinstance(spec, Contract)
+    run = replace(spec.k_run, digits=(*spec.k_run.digits, *spec.accumulate), partitions=48)
+    return _in(Contract, k_run=run, accumulate=())(plan)
+
+
 def _cut_stream(plan: PlanData) -> PlanData:
     spec = steps_of(plan, Contract)[0].spec
     assert isinstance(spec, Contract)
@@ -336,6 +344,7 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     Corruption(rule="loops", program="ridge", breaks=_half_rows),
     Corruption(rule="roles of digits", program="gram", breaks=_in(Contract, stationary="rhs")),
     Corruption(rule="roles of digits", program="bias", breaks=_in(Contract, moving=())),
+    Corruption(rule="roles of digits", program="slid", breaks=_window_on_partitions),
     Corruption(rule="matmul limits", program="bias", target={"moving_free_max": 8}),
     Corruption(rule="matmul limits", program="bias", target={"psum_bank_bytes": 64}),
     Corruption(rule="matmul operands", program="bias", breaks=_half_contraction),

@@ -120,6 +120,10 @@ def _rotated(x: Any, c: Any) -> Any:
     return np.concatenate([x[:, :32] * c, x[:, 32:] - c], axis=1)
 
 
+def _slid(x: Any, w: Any) -> Any:
+    return cp.ops.conv1d(x, w)
+
+
 TINY: dict[str, Tiny] = {
     "chain": Tiny(function=_chain, shapes=((64, 32), (64, 32))),
     "centred": Tiny(function=_centred, shapes=((64, 32),)),
@@ -146,6 +150,7 @@ LARGER: dict[str, Tiny] = {
     "twice folded": Tiny(function=_twice_folded, shapes=((256, 128),)),
     "twice": Tiny(function=_twice, shapes=((64, 128), (128, 128))),
     "reinterpreted": Tiny(function=_reinterpreted, shapes=((96, 100),)),
+    "slid": Tiny(function=_slid, shapes=((1, 16, 40), (8, 16, 3))),
     "rotated": Tiny(function=_rotated, shapes=((64, 64), (64, 32))),
 }
 """Remainders, chunks, windows, streams, on-chip constants, moves through HBM."""

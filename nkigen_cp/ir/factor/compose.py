@@ -130,7 +130,12 @@ def _follow(outer: Access, through: Access, target: Access) -> Access:
             continue
         o = by_digit[i.digit]
         index.append(
-            FactorIndex(digit=o.digit, offset=i.offset + i.step * o.offset, step=i.step * o.step)
+            FactorIndex(
+                digit=o.digit,
+                offset=i.offset + i.step * o.offset,
+                step=i.step * o.step,
+                slide=o.slide and replace(o.slide, step=i.step * o.slide.step),
+            )
         )
     return Access(tensor=target.tensor, index=tuple(index))
 

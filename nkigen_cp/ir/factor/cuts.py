@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from nkigen_cp.errors import PlanError
-from nkigen_cp.ir.tensor.graph import DimIndex, Graph, Op, Operand
+from nkigen_cp.ir.tensor.graph import DimIndex, Graph, Op, Operand, Term
 
 Node = tuple[str, str, int]  # ("tensor" | "op", name, dim or axis)
 
@@ -22,7 +22,8 @@ Node = tuple[str, str, int]  # ("tensor" | "op", name, dim or axis)
 class Link:
     """Axis ``axis`` of an op runs along ``dim`` of a tensor in steps of ``stride``.
 
-    It runs from ``offset`` upwards, or downwards where it is ``reversed``.
+    It runs from ``offset`` upwards, or downwards where it is ``reversed``. Where it makes a window
+    that ``slides`` along the dim, neither of them is cut.
     """
 
     op: str
@@ -33,6 +34,33 @@ class Link:
     stride: int
     offset: int
     reversed: bool
+    slides: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sliding:
+    """A dim along which a window slides: ``offset + main + slide``, which overlap."""
+
+    offset: int
+    main: Term
+    slide: Term
+
+
+def slid(op: Op, dim: DimIndex) -> Sliding | None:
+    """How a window slides along a dim: along a kept axis, by a contracted one.
+
+    None where the terms are digits of the dim, each counting in whole spans of the one before.
+    """
+    terms = sorted((t for t in dim.terms if op.axes[t.axis].size > 1), key=lambda t: abs(t.stride))
+    digits = all(
+        b.stride % (a.stride * op.axes[a.axis].size) == 0 for a, b in itertools.pairwise(terms)
+    )
+    if digits or len(terms) != 2:
+        return None
+    slide, main = sorted(terms, key=lambda t: not op.axes[t.axis].reduced)
+    if op.axes[main.axis].reduced or not op.axes[slide.axis].reduced:
+        return None
+    return Sliding(offset=dim.offset, main=main, slide=slide)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +144,7 @@ def _links(graph: Graph, op: Op) -> list[Link]:
 
 
 def _dim_links(op: Op, operand: Operand, d: int, index: DimIndex, size: int) -> list[Link]:
+    slides = slid(op, index) is not None
     return [
         Link(
             op=op.name,
@@ -126,6 +155,7 @@ def _dim_links(op: Op, operand: Operand, d: int, index: DimIndex, size: int) -> 
             stride=abs(term.stride),
             offset=index.offset,
             reversed=term.stride < 0,
+            slides=slides,
         )
         for term in index.terms
         if op.axes[term.axis].size > 1
@@ -158,6 +188,8 @@ def _propagate(
         node, _ = todo.popitem()
         for link in at.get(node, ()):
             dim, axis = cuts[link.dim], cuts[link.axis]
+            if link.slides:
+                continue
             down = {c // link.stride for c in dim if c % link.stride == 0}
             down = {c for c in down if 1 < c < link.axis_size} - axis
             up = {c * link.stride for c in axis if c * link.stride < link.dim_size} - dim
@@ -173,7 +205,8 @@ def _digits(links: list[Link]) -> list[bool]:
     for link in links:
         axes.setdefault((link.op, link.dim), {})[link.axis] = None
     return [
-        len(axes[k.op, k.dim]) > 1 or (_nests(k) and k.stride * k.axis_size == k.dim_size)
+        (len(axes[k.op, k.dim]) > 1 and not k.slides)
+        or (_nests(k) and k.stride * k.axis_size == k.dim_size)
         for k in links
     ]
 
@@ -186,7 +219,12 @@ def _conflict(
     broken = [n for n in sizes if not _is_chain(cuts[n], sizes[n])]
     if broken:
         return _last_view(graph, links, broken[0])
+    rigid = [n for k in links if k.slides for n in (k.dim, k.axis) if cuts[n]]
+    if rigid:
+        return _last_view(graph, links, rigid[0])
     for link, digit in zip(links, digits, strict=True):
+        if link.slides:
+            continue
         inner = [c for c in cuts[link.dim] if c < link.stride * link.axis_size]
         whole = link.stride * link.axis_size == link.dim_size or digit
         strided = link.stride > 1 and not digit

@@ -64,6 +64,8 @@ def _bound(op: FactorOp, loop_of: Mapping[str, str]) -> FactorOp:
         return op
 
     def access(a: Access) -> Access:
+        if any(i.slide and (i.slide.digit in loop_of or i.digit in loop_of) for i in a.index):
+            raise PlanError(f"op {op.name!r}{op.where()} reads windows that overlap in a loop")
         if not any(i.digit in loop_of for i in a.index):
             return a
         return Access(tensor=a.tensor, index=tuple(index(i) for i in a.index))

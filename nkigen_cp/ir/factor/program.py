@@ -69,16 +69,26 @@ class Digit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slide:
+    """A contracted digit that moves a window by ``step``: the kernel's place in a convolution."""
+
+    digit: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FactorIndex:
     """Position along one factor: ``offset + step * digit``, or just ``offset`` without a digit.
 
-    ``loop`` names the loop of a nest that counts the position instead of a digit.
+    ``loop`` names the loop of a nest that counts the position instead of a digit. A ``slide`` adds
+    ``step * digit`` of another digit, of which every instruction takes one position.
     """
 
     digit: str | None
     offset: int = 0
     step: int = 1
     loop: str | None = None
+    slide: Slide | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +102,11 @@ class Access:
     def digits(self) -> tuple[str, ...]:
         """Digits that address the tensor, in the tensor's row-major order."""
         return tuple(i.digit for i in self.index if i.digit is not None)
+
+    @property
+    def slides(self) -> tuple[str, ...]:
+        """Digits that move windows of the tensor."""
+        return tuple(i.slide.digit for i in self.index if i.slide is not None)
 
     @property
     def loops(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from nkigen_cp.ir.factor.compose import compose_views
-from nkigen_cp.ir.factor.cuts import Cut, Cuts, find_cuts
+from nkigen_cp.ir.factor.cuts import Cut, Cuts, Sliding, find_cuts, slid
 from nkigen_cp.ir.factor.program import (
     Access,
     Digit,
@@ -16,6 +16,7 @@ from nkigen_cp.ir.factor.program import (
     FactorTensor,
     HbmWindow,
     Program,
+    Slide,
 )
 from nkigen_cp.ir.factor.windows import separate_inputs, separate_outputs
 from nkigen_cp.ir.tensor.graph import Axis, DimIndex, Graph, Immediate, Op, Operand, Tensor
@@ -103,7 +104,8 @@ def _op(graph: Graph, op: Op, cuts: Cuts) -> FactorOp:
         index: list[FactorIndex] = []
         for d, (dim, size) in enumerate(zip(operand.index, shape, strict=True)):
             sizes = cuts.factors(("tensor", operand.tensor, d), size)
-            index += _dim_access(dim, sizes, digits)
+            moving = slid(op, dim)
+            index += _dim_access(dim, sizes, digits) if moving is None else _window(moving, digits)
         return Access(tensor=operand.tensor, index=tuple(index))
 
     flat = tuple(d for axis in digits for d in axis)
@@ -155,6 +157,19 @@ def _dim_access(
                 step=stride // strides[k] * (1 if term.stride > 0 else -1),
             )
     return index
+
+
+def _window(moving: Sliding, digits: list[list[Digit]]) -> list[FactorIndex]:
+    """The one factor of a dim along which a window slides."""
+    ((main,), (slide,)) = (digits[t.axis] for t in (moving.main, moving.slide))
+    return [
+        FactorIndex(
+            digit=main.name,
+            offset=moving.offset,
+            step=moving.main.stride,
+            slide=Slide(digit=slide.name, step=moving.slide.stride),
+        )
+    ]
 
 
 def _opaque(graph: Graph, op: Op) -> FactorOp:

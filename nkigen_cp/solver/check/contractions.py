@@ -44,6 +44,9 @@ def roles(facts: Facts) -> Iterator[str]:
         for own, other, digit in alone:
             if digit not in side[own] or digit in side[other]:
                 yield f"{where}: {digit} is no digit of the {own} operand alone"
+        for digit in (d for a in sides(op, spec).values() for d in a.slides):
+            if digit not in spec.accumulate:
+                yield f"{where}: {digit} moves a window, but is not taken position by position"
         if spec.epilogue.run != spec.m_run:
             yield f"{where}: the epilogue's partitions are not those of the PSUM tile"
 
@@ -110,7 +113,7 @@ def streams(facts: Facts) -> Iterator[str]:
             yield f"{where}, which is no digit of the {stream.slot} operand alone"
             continue
         whole = len(set(own.digits)) == len(own.index)
-        if not whole or any(i.offset or i.step != 1 for i in own.index):
+        if not whole or any(i.offset or i.step != 1 or i.slide for i in own.index):
             yield f"{where} of a window of {own.tensor!r}"
         unit = {t.digit: t.block for t in (*spec.items, *spec.moving)}
         unit |= dict.fromkeys(spec.m_run.digits[1:], op.size(stream.digit))
