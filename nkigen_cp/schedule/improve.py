@@ -6,11 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from nkigen_cp.schedule.anneal import annealed
+from nkigen_cp.schedule.listed import listed, loads_ahead, loads_of, ways
 from nkigen_cp.schedule.problem import Problem
-from nkigen_cp.schedule.rigid import Rigid, Schedule
+from nkigen_cp.schedule.rigid import SIMULATED, Rigid, Schedule
 
 ROUNDS = {"fast": 12, "balanced": 40, "max": 200}
 """Rounds of moves, by effort."""
+
+STARTS = 3_000_000
+"""Starts of items that are worked out at most for one order: many items have fewer rounds."""
 
 MOST_DELAY = 7
 """Turns by which an item may follow the first one."""
@@ -30,29 +34,36 @@ def reordered(problem: Problem, effort: str) -> Schedule | None:
 
     None if no order seems to fit; a level's need of SBUF is taken for a little more than it is.
     """
-    found = _passes(Rigid(problem), effort)
+    rigid = Rigid(problem)
+    found = _passes(rigid, effort)
+    for order in listed(problem, effort):
+        schedule = _one_pass(rigid, order)
+        found += [schedule] if schedule is not None else []
     return min(found, key=lambda s: s.length_ns, default=None)
 
 
 def _passes(rigid: Rigid, effort: str) -> list[Schedule]:
     """Orders of one pass that fit: the given one, and what list schedules become."""
-    problem = rigid.problem
-    count = len(problem.spans)
-    none, ones = (0,) * count, (1,) * len(problem.rooms)
-    found: list[Schedule] = []
-    for order in dict.fromkeys((tuple(range(count)), *(_by_list(rigid, u) for u in URGENCY))):
-        if rigid.peak_bytes(order, none, ones) <= problem.capacity_bytes:
-            time_ns = rigid.pass_ns(order)
-            best = Schedule(order=order, delays=none, copies=ones, length_ns=time_ns)
-            found.append(_moved(rigid, best, ROUNDS[effort]))
-    return found
+    given = tuple(range(len(rigid.length)))
+    orders = dict.fromkeys((given, *(_by_list(rigid, u) for u in URGENCY)))
+    begun = [_one_pass(rigid, order) for order in orders]
+    return [_moved(rigid, s, ROUNDS[effort]) for s in begun if s is not None]
+
+
+def _one_pass(rigid: Rigid, order: tuple[int, ...]) -> Schedule | None:
+    """An order without delays and with single tiles, None if SBUF has no room for it."""
+    none, ones = (0,) * len(order), (1,) * len(rigid.problem.rooms)
+    if rigid.peak_bytes(order, none, ones) > rigid.problem.capacity_bytes:
+        return None
+    return Schedule(order=order, delays=none, copies=ones, length_ns=rigid.pass_ns(order))
 
 
 def pipelined(problem: Problem, effort: str) -> Schedule | None:
     """A loop: delays raised while that helps and SBUF has room, from several orders; or None."""
     rigid = Rigid(problem)
     given = tuple(range(len(problem.spans)))
-    orders = dict.fromkeys((given, *(s.order for s in _passes(rigid, effort))))
+    passes = (s.order for s in _passes(rigid, effort))
+    orders = dict.fromkeys((given, *passes, *listed(loads_ahead(problem), effort)))
     found = [s for order in orders if (s := _overlapped(rigid, order, effort)) is not None]
     best = min(found, key=lambda s: s.length_ns, default=None)
     if best is None:
@@ -70,11 +81,13 @@ def pipelined(problem: Problem, effort: str) -> Schedule | None:
 
 
 def _overlapped(rigid: Rigid, order: tuple[int, ...], effort: str) -> Schedule | None:
-    begun = [_timed(rigid, order, d) for d in ((0,) * len(order), *_spaced(rigid, order))]
+    delays = dict.fromkeys(((0,) * len(order), _ahead(rigid), *_spaced(rigid, order)))
+    begun = [_timed(rigid, order, d) for d in delays]
     best = min((s for s in begun if s is not None), key=lambda s: s.length_ns, default=None)
     if best is None:
         return None
-    for _ in range(ROUNDS[effort]):
+    starts = len(order) ** 2 * min(rigid.problem.trips, SIMULATED)
+    for _ in range(min(ROUNDS[effort], 1 + STARTS // starts)):
         moves = (_timed(rigid, best.order, d) for d in _raised(rigid, best.delays))
         better = min((m for m in moves if m is not None), key=lambda s: s.length_ns, default=best)
         if better.length_ns >= best.length_ns:
@@ -84,6 +97,14 @@ def _overlapped(rigid: Rigid, order: tuple[int, ...], effort: str) -> Schedule |
         found = _timed(rigid, best.order, delays)
         best = found if found is not None and found.length_ns <= best.length_ns else best
     return best
+
+
+def _ahead(rigid: Rigid) -> tuple[int, ...]:
+    """Loads one turn before all else."""
+    loads = loads_of(rigid.problem)
+    delays = [0 if k in loads else 1 for k in range(len(rigid.length))]
+    _settle(rigid, delays)
+    return tuple(d - min(delays) for d in delays)
 
 
 def _spaced(rigid: Rigid, order: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
@@ -160,7 +181,7 @@ def _lowered(rigid: Rigid, best: Schedule) -> Iterator[tuple[int, ...]]:
 
 def _by_list(rigid: Rigid, urgency: float) -> tuple[int, ...]:
     """Of the items that are ready, first one that can start soon and has a long way to the end."""
-    way = _ways(rigid)
+    way = ways(rigid)
     waiting = [len({p for p, _ in before}) for before in rigid.before]
     ready = [k for k, n in enumerate(waiting) if not n]
     order: list[int] = []
@@ -177,21 +198,14 @@ def _by_list(rigid: Rigid, urgency: float) -> tuple[int, ...]:
     return tuple(order)
 
 
-def _ways(rigid: Rigid) -> list[int]:
-    """From the start of every item to the end of all that has to follow it."""
-    way = [0] * len(rigid.length)
-    for k in reversed(range(len(way))):
-        lags = [e.lag_ns + way[e.after] for e in rigid.problem.edges if e.before == k]
-        way[k] = max([rigid.length[k], *lags])
-    return way
-
-
 def _moved(rigid: Rigid, best: Schedule, rounds: int) -> Schedule:
     """Items put elsewhere between what they need and what needs them, while that helps."""
+    left = STARTS
     for _ in range(rounds):
         start = best.length_ns
-        for item in best.order:
+        for item in best.order if left > 0 else ():
             for order in _elsewhere(rigid, best.order, item):
+                left -= len(order)
                 time_ns = rigid.pass_ns(order)
                 if time_ns < best.length_ns and _fits(rigid, order, best):
                     best = replace(best, order=order, length_ns=time_ns)

@@ -106,7 +106,8 @@ def solve_graph(
     solved: list[PlanData] = []
     for chip in (target, *smaller(target)):
         found = proposals(core, chip)
-        solved += request.tried([p.structure for p in found] or [Structure()])
+        most = 1 if any(p.pressed for p in found) else None
+        solved += request.tried([p.structure for p in found] or [Structure()], most=most)
         windows = peeled(core, chip) if not solved or worth_peeling(core, chip, found) else []
         solved += request.tried(p.structure for p in windows)
         if solved:
@@ -195,12 +196,13 @@ class Request:
                 return replace(plan, deterministic=False)
         return plan
 
-    def tried(self, structures: Iterable[Structure]) -> list[PlanData]:
+    def tried(self, structures: Iterable[Structure], *, most: int | None = None) -> list[PlanData]:
         """The best plan with the first few structures that have one; none if no structure has.
 
-        A search that was stopped from outside is the last one.
+        How many is up to the number of ops, or at ``most`` so many. A search that was stopped from
+        outside is the last one.
         """
-        most = max(2, OPS_AT_ONCE // max(1, len(self.core.ops)))
+        most = most or max(2, OPS_AT_ONCE // max(1, len(self.core.ops)))
         best: list[PlanData] = []
         least, count = math.inf, 0
         for structure in itertools.islice(structures, TRIES[self.options.effort]):

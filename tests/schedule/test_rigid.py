@@ -76,6 +76,13 @@ def test_more_trips_than_are_run_go_on_at_the_same_pace() -> None:
     assert many.loop_ns((0, 1, 2), (0, 0, 0), (2, 2)) == 300 + 999 * 100
 
 
+def test_the_pace_of_a_delayed_loop_is_that_of_all_items_together() -> None:
+    """While the last iterations drain, the first item's lane is free for the other one."""
+    trips = 1000
+    rigid = Rigid(_problem("tensor", "tensor", edges=((0, 1),), trips=trips))
+    assert rigid.loop_ns((0, 1), (0, 5), (6,)) == trips * 200
+
+
 def test_rooms_last_from_first_to_last_user_or_for_all_of_a_turn() -> None:
     rigid = Rigid(_problem(*CHAIN, edges=((0, 1), (1, 2))))
     assert rigid.peak_bytes((0, 1, 2), (0, 0, 0), (1, 1)) == 200

@@ -14,6 +14,7 @@ from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.solver.structure.coarse import USED_SHARE
 from nkigen_cp.solver.structure.loops import DEEPEST, dim_of, grown_at, single_buffers
 from nkigen_cp.solver.structure.segments import segmented
+from nkigen_cp.solver.structure.together import together
 from nkigen_cp.solver.structure.tried import Proposal, Search, proposal
 from nkigen_cp.solver.structure.values import Structure
 from nkigen_cp.targets.target import Target
@@ -57,6 +58,9 @@ POLISHED = 1
 FOCI = 4
 """Slow places of one of those that are tried before it is left as it is."""
 
+CROWDING = 4
+"""Constants that take one part in so many of SBUF leave too little beside them."""
+
 WORTH = 0.995
 """Part of its time that a structure must be down to for one more loop."""
 
@@ -65,12 +69,12 @@ def proposals(graph: Graph, target: Target) -> list[Proposal]:
     """Structures under which everything seems to fit, the most promising first.
 
     The program without loops is among them if it fits. Empty if nothing was found. Only where
-    nothing fits else the search is ``pressed``: it goes on from where it got on last, then begins
-    anew.
+    nothing fits else, or at once where constants take much of SBUF, the search is ``pressed``: it
+    goes on from where it got on last, then begins anew.
     """
     job = Search(graph, target)
     start = [p for p in (proposal(job, Structure()),) if p is not None]
-    fitting, stuck = _fitting(job, start)
+    fitting, stuck = ([], []) if _crowding(graph, target) else _fitting(job, start)
     for beam in (stuck, start) if not fitting else ():
         pressed = Search(graph, target, pressed=True)
         again = [proposal(pressed, p.structure) for p in beam]
@@ -78,6 +82,13 @@ def proposals(graph: Graph, target: Target) -> list[Proposal]:
         if fitting:
             return _handed_on(pressed, fitting)
     return _handed_on(job, fitting)
+
+
+def _crowding(graph: Graph, target: Target) -> bool:
+    """Whether constants that are no broadcast numbers would fill a good part of SBUF."""
+    held = [t for t in graph.constants if any(graph.constants[t].strides)]
+    size = sum(graph.tensors[t].size_bytes for t in held) / target.partitions
+    return size * CROWDING > target.sbuf_partition_bytes
 
 
 def _fitting(job: Search, beam: list[Proposal]) -> tuple[list[Proposal], list[Proposal]]:
@@ -111,6 +122,9 @@ def _handed_on(job: Search, fitting: list[Proposal]) -> list[Proposal]:
     """The best of those that fit, some of them with further loops where they are slow."""
     graph = job.graph
     order = sorted(fitting, key=lambda p: p.coarse.total_ns)
+    joined = together(job, order) if job.pressed else []
+    if joined:
+        return [*joined, *order[:MOST_PROPOSALS]]
     width = max(POLISHED, POLISHED * OPS_AT_ONCE // WIDTH // max(1, len(graph.ops)))
     better = [_polished(job, p) for p in order[:width]]
     better.sort(key=lambda p: p.coarse.total_ns)

@@ -20,11 +20,15 @@ from nkigen_cp.targets.target import Target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A structure, its program, and how it looks."""
+    """A structure, its program, and how it looks.
+
+    One found by a ``pressed`` search is large, and the first of them that has a plan is taken.
+    """
 
     structure: Structure
     program: Program
     coarse: Coarse
+    pressed: bool = False
 
     def rank(self, target: Target) -> float:
         """What it would cost if what is missing could be moved out once and back."""
@@ -110,7 +114,9 @@ def proposal(job: Search, structure: Structure) -> Proposal | None:
     key = _shape(program)
     if key not in job.seen:
         coarse = look(*split_stores(program), job.target, job.made_on_chip())
-        job.seen[key] = Proposal(structure=structure, program=program, coarse=coarse)
+        job.seen[key] = Proposal(
+            structure=structure, program=program, coarse=coarse, pressed=job.pressed
+        )
     return job.seen[key]
 
 
