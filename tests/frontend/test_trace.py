@@ -173,7 +173,7 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda x: np.nextafter(x, 0), TypeError, "numpy.nextafter"),
     (lambda x: x // 2, TypeError, "numpy.floor_divide.*divide"),
     (lambda x: np.nanmax(x) + 1, TypeError, "nearest.*max"),
-    (lambda x: np.add.accumulate(x) + 1, TypeError, "add.accumulate"),
+    (lambda x: np.add.outer(x, x) + 1, TypeError, "add.outer"),
 ]
 
 
