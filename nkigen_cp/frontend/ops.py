@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nkigen_cp.frontend import ordering
 from nkigen_cp.frontend.convolution import Sizes, convolve
 from nkigen_cp.frontend.elementwise import elementwise
 from nkigen_cp.frontend.tensor import TracedTensor
@@ -66,6 +67,20 @@ def softmax(x: Any, axis: int = -1) -> Any:
     x32 = x.astype(np.float32)
     exps = np.exp(x32 - np.max(x32, axis=axis, keepdims=True))
     return (exps / np.sum(exps, axis=axis, keepdims=True)).astype(x.dtype)
+
+
+def topk(x: Any, k: int, axis: int = -1, is_ascend: bool = False) -> tuple[Any, Any]:
+    """The ``k`` largest elements along ``axis`` in order, or smallest; and their places, uint32.
+
+    Of equal elements the first comes first.
+    """
+    if isinstance(x, TracedTensor):
+        return ordering.topk(x, k, axis, is_ascend=is_ascend)
+    array = np.asarray(x)
+    keys = array.astype(np.float64)
+    places = np.argsort(keys if is_ascend else -keys, axis=axis, kind="stable")
+    first = np.take(places, np.arange(k), axis=axis)
+    return np.take_along_axis(array, first, axis=axis), first.astype(np.uint32)
 
 
 def rms_norm(x: Any, weight: Any, *, eps: float = 1e-6) -> Any:

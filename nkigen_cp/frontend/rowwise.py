@@ -1,8 +1,4 @@
-"""Functions of whole rows: running sums, places of extremes, the largest elements, sorting.
-
-Rows longer than an instruction takes, and long rows of which there are few, are cut into blocks.
-A row that the graph makes has at least two elements, as factors of one position do not exist.
-"""
+"""Functions of whole rows: how they are recorded, and running sums."""
 
 from __future__ import annotations
 
@@ -20,15 +16,6 @@ from nkigen_cp.ir.dtypes import FLOAT32
 from nkigen_cp.ir.tensor.graph import identity_index
 from nkigen_cp.ir.tensor.promotion import result_dtype
 from nkigen_cp.ir.tensor.table import OPS
-
-LONGEST = 16384
-"""Elements of a row that max8 and its kin take."""
-
-ROWS = 128
-"""Rows that are worked on side by side."""
-
-BLOCK_MIN = 512
-"""Elements below which a block gains nothing."""
 
 EXACT = 2**24
 """Whole numbers up to here are exact in float32."""
@@ -54,7 +41,10 @@ def scan(kind: str, x: TracedTensor) -> TracedTensor:
 def made_of_rows(
     kind: str, x: TracedTensor, length: int, more: Sequence[TracedTensor | float] = ()
 ) -> TracedTensor:
-    """Record a function that makes rows of ``length`` of those along the last axis."""
+    """Record a function that makes rows of ``length`` of those along the last axis.
+
+    Both have at least two elements, as factors of one position do not exist.
+    """
     outer = x.shape[:-1]
     last = len(outer)
     result = identity_index(range(last + 1))
@@ -72,42 +62,19 @@ def made_of_rows(
     return x.builder.emit(step, (*outer, length), element)
 
 
-def top(x: TracedTensor, count: int) -> TracedTensor:
-    """The largest ``count`` elements along the last axis, in descending order."""
-    if x.shape[-1] == 1:
-        return x
-    return _first(made_of_rows("top", x, _length(x, count)), count)
-
-
-def places(x: TracedTensor, values: TracedTensor | float, count: int) -> TracedTensor:
-    """Where along the last axis the values are; uint32."""
-    if x.shape[-1] == 1:
-        return x.builder.constant(np.zeros((*x.shape[:-1], 1), np.uint32))
-    length = _length(x, count)
-    return _first(made_of_rows("find", x, length, (values,)), count)
-
-
-def _length(x: TracedTensor, count: int) -> int:
-    return max(count, min(2, x.shape[-1]))
-
-
-def _first(rows: TracedTensor, count: int) -> Any:
-    return rows if rows.shape[-1] == count else rows[..., :count]
-
-
-def _in_rows(
+def in_rows(
     x: TracedTensor, axis: Any, function: Callable[[TracedTensor], TracedTensor]
 ) -> TracedTensor:
     """The function along an axis, or along all elements in a row if it is None."""
     if axis is None:
-        return function(_call(np.ravel, x))
+        return function(call(np.ravel, x))
     dim = normalize_axis(axis, x.ndim)
     if dim == x.ndim - 1:
         return function(x)
-    return _call(np.moveaxis, function(_call(np.moveaxis, x, dim, -1)), -1, dim)
+    return call(np.moveaxis, function(call(np.moveaxis, x, dim, -1)), -1, dim)
 
 
-def _call(function: Any, x: TracedTensor, *args: Any, **kwargs: Any) -> TracedTensor:
+def call(function: Any, x: TracedTensor, *args: Any, **kwargs: Any) -> TracedTensor:
     """A numpy function that is known while tracing."""
     return x.builder.call(function, (x, *args), kwargs)
 
@@ -129,7 +96,7 @@ def accumulate(kind: str, x: TracedTensor, axis: Any, dtype: object = None) -> T
         if kind == "cumsum" and x.size * SMALL.get(x.element.name, EXACT) < EXACT:
             return cast_to(accumulate(kind, cast_to(x, FLOAT32), axis), wide)
         x = cast_to(x, wide)
-    return _in_rows(x, axis, lambda rows: _folded(kind, rows))
+    return in_rows(x, axis, lambda rows: _folded(kind, rows))
 
 
 def _folded(kind: str, rows: TracedTensor) -> TracedTensor:

@@ -168,4 +168,6 @@ class TracedTensor:
     ravel, flatten = _method(np.ravel), _method(np.ravel)
     swapaxes, squeeze, repeat = _method(np.swapaxes), _method(np.squeeze), _method(np.repeat)
     sum, mean, max, min = _method(np.sum), _method(np.mean), _method(np.max), _method(np.min)
+    argmax, argmin = _method(np.argmax), _method(np.argmin)
+    argsort = _method(np.argsort)
     dot, cumsum, cumprod = _method(np.dot), _method(np.cumsum), _method(np.cumprod)

@@ -66,9 +66,10 @@ def load_moves(context: Context, tensor: FactorTensor, layout: Layout) -> list[M
 def transpose_moves(
     context: Context, tensor: FactorTensor, source: Layout, target: Layout
 ) -> list[Move]:
-    """PE transposes between layouts with disjoint partition factors."""
+    """PE transposes between layouts with disjoint partition factors, of 2 or 4 byte elements."""
     if (
-        not source.partition
+        tensor.dtype.size_bytes < 2
+        or not source.partition
         or not target.partition
         or set(source.partition) & set(target.partition)
     ):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.ir.factor.program import Digit, FactorOp, FactorTensor, Program
 from nkigen_cp.ir.nki.kernel import Memory
-from nkigen_cp.ir.tensor.graph import DimIndex, Op, Operand
+from nkigen_cp.ir.tensor.graph import Op, Operand
 from nkigen_cp.solver.boxes import runs
 from nkigen_cp.solver.candidates import Candidate, Context, Need, rounded
 from nkigen_cp.solver.homes import tile_of
@@ -163,19 +163,23 @@ def reinterpreted_rows(program: Program, op: Op) -> tuple[int, int]:
         size = program.graph.tensors[write.tensor].size
         return size, size
     elements = math.prod(a.size for a in op.axes)
+    return elements, min(_neighbours(program, op, side) for side in (read, write))
+
+
+def _neighbours(program: Program, op: Op, side: Operand) -> int:
+    """Elements of the innermost axes that lie next to each other in a row-major tensor."""
+    step_of: dict[int, int] = {}
+    below = 1
+    for size, dim in reversed([*zip(_shape(program, side), side.index, strict=True)]):
+        step_of |= {t.axis: t.stride * below for t in dim.terms}
+        below *= size
     row = 1
-    sides = zip(_dims(program, read), _dims(program, write), strict=False)
-    for (n, a), (m, b) in sides:
-        if len(a.terms) != 1 or a.terms != b.terms or a.terms[0].stride != 1:
+    for axis in reversed(range(len(op.axes))):
+        if op.axes[axis].size > 1 and step_of.get(axis) != row:
             break
-        size = op.axes[a.terms[0].axis].size
-        row *= size
-        if not size == n == m:
-            break
-    return elements, row
+        row *= op.axes[axis].size
+    return row
 
 
-def _dims(program: Program, operand: Operand) -> list[tuple[int, DimIndex]]:
-    """(size, index) of the dims, innermost first."""
-    shape = program.graph.tensors[operand.tensor].shape
-    return list(zip(shape, operand.index, strict=True))[::-1]
+def _shape(program: Program, side: Operand) -> tuple[int, ...]:
+    return program.graph.tensors[side.tensor].shape

@@ -37,6 +37,10 @@ _TRANSPOSES = (
     ("kvT_1_8_4096_128", (1, 8, 4096, 128), (0, 1, 3, 2)),
     ("3d_rev", (64, 96, 128), (2, 1, 0)),
 )
+_LARGEST = (
+    ("topk8_128", (128,), {"k": 8, "axis": 0}),
+    ("topk1_vocab_1x37984", (1, 37984), {"k": 1, "axis": 1}),
+)
 _RESHAPES = (
     ((1, 128, 2048), (1, 128, 16, 128)),
     ((1152, 2, 16, 16, 3), (1152, 1536)),
@@ -117,6 +121,11 @@ def _single_ops() -> Iterator[Workload]:
     bias = Input("y", (1024,), "float32")
     yield Workload(name="bias_add_1_128_1024", function=small.add, inputs=(rows, bias))
     yield Workload(name="sum_axis0_1024x1024", function=small.sum_axis0, inputs=(square,))
+    wide = Input("x", (128, 1024), "float32")
+    yield Workload(name="argmax_128x1024", function=small.argmax_last, inputs=(wide,))
+    for name, shape, static in _LARGEST:
+        x = (Input("x", shape, "float32"),)
+        yield Workload(name=name, function=small.topk, inputs=x, static=static)
     for m, k, n in _MATMULS:
         for short, dtype in _DTYPES.items():
             arrays = (Input("a", (m, k), dtype), Input("b", (k, n), dtype))

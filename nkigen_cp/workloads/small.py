@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nkigen_cp.frontend import ops
 from nkigen_cp.workloads.qwen3 import MASKED
 
 
@@ -28,6 +29,16 @@ def add(x: Any, y: Any) -> Any:
 def sum_axis0(x: Any) -> Any:
     """(M, N) -> (N,)."""
     return np.sum(x, axis=0)
+
+
+def argmax_last(x: Any) -> Any:
+    """(M, N) -> (M,): where the first of the largest elements of every row is."""
+    return np.argmax(x, axis=-1)
+
+
+def topk(x: Any, k: int, axis: int) -> Any:
+    """The ``k`` largest elements along an axis in descending order, and where they are."""
+    return ops.topk(x, k, axis)
 
 
 def transpose(x: Any, axes: tuple[int, ...]) -> Any:

@@ -1,0 +1,219 @@
+"""What needs elements in order: places of extremes, the largest elements, sorting.
+
+Rows longer than an instruction takes, and long rows of which there are few, are cut into blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nkigen_cp.errors import ShapeError, UnsupportedError
+from nkigen_cp.frontend.callsite import located
+from nkigen_cp.frontend.dispatch import Handler
+from nkigen_cp.frontend.operands import cast_to, normalize_axis
+from nkigen_cp.frontend.reductions import reduce
+from nkigen_cp.frontend.rowwise import EXACT, call, in_rows, made_of_rows
+from nkigen_cp.frontend.tensor import TracedTensor
+from nkigen_cp.ir.dtypes import FLOAT32, INT32, UINT32
+from nkigen_cp.ir.tensor.graph import Array
+
+LONGEST = 16384
+"""Elements of a row that max8 and its kin take."""
+
+ROWS = 128
+"""Rows that are worked on side by side."""
+
+BLOCK_MIN = 512
+"""Elements below which a block gains nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """The largest elements of rows, and where they are; float32 places."""
+
+    values: Any
+    places: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocks:
+    """Part of the last axis as (..., blocks, elements), and the places where the blocks start."""
+
+    rows: TracedTensor
+    starts: Array
+
+
+def _blocks(x: TracedTensor, count: int) -> list[Blocks]:
+    """The last axis in blocks of which ``count`` elements each are of use, and what is left over.
+
+    Raises:
+        UnsupportedError: places are not exact in float32, or what is left of all blocks is too long
+            for one instruction.
+    """
+    size, rows = x.shape[-1], max(1, math.prod(x.shape[:-1]))
+    least = -(-size // LONGEST)
+    wanted = max(least, min(ROWS // rows, size // BLOCK_MIN), 1)
+    even = [n for n in range(max(least, wanted // 4), 2 * wanted + 1) if size % n == 0]
+    number = min(even, key=lambda n: abs(n - wanted), default=wanted)
+    if number * count > size // 2 and least == 1:
+        number = 1
+    if number * count > LONGEST or size > EXACT:
+        raise located(
+            UnsupportedError,
+            f"{count} of {size} elements in order are not supported: rows above {LONGEST} elements "
+            f"are cut into blocks, of which all together keep at most {LONGEST}",
+        )
+    inner = size // number
+    inner -= size - number * inner == 1  # a rest of one element is no row
+    return [
+        Blocks(
+            rows=call(np.reshape, x[..., start:stop], (*x.shape[:-1], -1, length)),
+            starts=np.arange(start, stop, length).astype(np.float32),
+        )
+        for start, stop, length in (
+            (0, number * inner, inner),
+            (number * inner, size, size - number * inner),
+        )
+        if length
+    ]
+
+
+def joined(tensors: list[Any]) -> Any:
+    """One tensor of several along the last axis."""
+    return np.concatenate(tensors, axis=-1) if len(tensors) > 1 else tensors[0]
+
+
+def _found(x: Any, values: TracedTensor | float, count: int) -> Any:
+    length = max(count, min(2, x.shape[-1]))
+    return made_of_rows("find", x, length, (values,))[..., :count]
+
+
+def _whole(x: TracedTensor, count: int) -> Ordered:
+    """The largest of rows that one instruction takes."""
+    if x.shape[-1] == 1:
+        places = np.zeros(x.shape, np.float32)
+        return Ordered(values=x, places=x.builder.constant(places))
+    values = made_of_rows("top", x, max(count, 2))
+    places = cast_to(made_of_rows("find", x, max(count, 2), (values,)), FLOAT32)
+    return Ordered(values=values[..., :count], places=places[..., :count])
+
+
+def largest(x: TracedTensor, count: int) -> Ordered:
+    """The largest ``count`` elements along the last axis; of equal ones the first comes first.
+
+    Raises:
+        UnsupportedError: so many of so long rows that what is left of blocks is no row either.
+    """
+    blocks = _blocks(x, count)
+    if [len(b.starts) for b in blocks] == [1]:
+        return _whole(x, count)
+    best = [_whole(b.rows, min(count, b.rows.shape[-1])) for b in blocks]
+    places = [o.places + b.starts[:, None] for o, b in zip(best, blocks, strict=True)]
+    row = (*x.shape[:-1], -1)
+    left = joined([call(np.reshape, o.values, row) for o in best])
+    numbers = joined([call(np.reshape, p, row) for p in places])
+    final = _whole(left, count)
+    return Ordered(values=final.values, places=_picked(numbers, final.places))
+
+
+def _picked(numbers: Any, places: Any) -> TracedTensor:
+    """``numbers[..., places]`` along the last axis, by comparing all places."""
+    every = np.arange(numbers.shape[-1], dtype=np.float32)
+    where: Any = np.where
+    chosen = np.equal(places[..., :, None], every)
+    return reduce("sum", where(chosen, numbers[..., None, :], 0.0), -1, False, None)
+
+
+def _first_extreme(kind: str, x: Any) -> Any:
+    """(..., N) -> (..., 1) float32 place of the first extreme of a row, or of the first nan."""
+    blocks = _blocks(x, 1)
+    parts = joined([reduce(kind, b.rows, -1, False, None) for b in blocks])
+    extreme: Any = reduce(kind, parts, -1, True, None) if parts.shape[-1] > 1 else parts
+    places: list[Any] = []
+    for b in blocks:
+        mask = np.equal(b.rows, extreme[..., None])
+        if x.element.is_float:
+            mask = np.logical_or(mask, np.isnan(b.rows))
+        # A block that has none gives a place beyond all others.
+        places.append(cast_to(_found(mask, 1.0, 1)[..., 0], FLOAT32) + b.starts)
+    found = joined(places)
+    return reduce("min", found, -1, True, None) if found.shape[-1] > 1 else found
+
+
+def _of_extreme(kind: str) -> Handler:
+    """The place of the first of the largest or smallest elements; of the first nan if there is one.
+
+    The handler raises ShapeError for rows without elements.
+    """
+
+    def row(x: Any) -> Any:
+        if x.shape[-1] == 1:
+            return x.builder.constant(np.zeros(x.shape, np.int32))
+        return cast_to(_first_extreme(kind, x), INT32)
+
+    def handle(a: TracedTensor, axis: Any = None, *, keepdims: bool = False) -> TracedTensor:
+        if not a.size:
+            raise located(ShapeError, f"arg{kind} of no elements; the shape is {a.shape}")
+        if axis is None:
+            found = in_rows(a, None, row)
+            return call(np.reshape, found, (1,) * a.ndim if keepdims else ())
+        found = in_rows(a, axis, row)
+        return found if keepdims else call(np.squeeze, found, axis)
+
+    return handle
+
+
+def _ordered(x: TracedTensor, count: int, *, ascending: bool) -> Ordered:
+    """The first ``count`` elements in order along the last axis, in float32 if x has integers."""
+    keys: Any = x if x.element.is_float else cast_to(x, FLOAT32)
+    found = largest(-keys if ascending else keys, count)
+    values: Any = found.values
+    values = cast_to(-values if ascending else values, x.element)
+    return Ordered(values=values, places=found.places)
+
+
+def topk(x: TracedTensor, k: int, axis: int = -1, *, is_ascend: bool = False) -> tuple[Any, Any]:
+    """The ``k`` largest elements along an axis, or smallest, in order; and their places, uint32.
+
+    Of equal elements the first comes first.
+
+    Raises:
+        ShapeError: the axis has less than ``k`` elements, or ``k`` is below 1.
+    """
+    dim = normalize_axis(axis, x.ndim)
+    if not 1 <= k <= x.shape[dim]:
+        raise located(
+            ShapeError, f"topk: k={k} of axis {dim} of shape {x.shape}; 1 to {x.shape[dim]} allowed"
+        )
+    rows = x if dim == x.ndim - 1 else call(np.moveaxis, x, dim, -1)
+    found = _ordered(rows, k, ascending=is_ascend)
+    both = (found.values, cast_to(found.places, UINT32))
+    back = [t if dim == x.ndim - 1 else call(np.moveaxis, t, -1, dim) for t in both]
+    return back[0], back[1]
+
+
+def _sorting(part: Callable[[Ordered], TracedTensor]) -> Handler:
+    def handle(
+        a: TracedTensor, axis: Any = -1, kind: object = None, *, stable: object = None
+    ) -> TracedTensor:
+        del kind, stable  # every order is stable here
+
+        def row(x: TracedTensor) -> TracedTensor:
+            return part(_ordered(x, x.shape[-1], ascending=True)) if x.shape[-1] else x
+
+        return in_rows(a, axis, row)
+
+    return handle
+
+
+FUNCTIONS: dict[Callable[..., Any], Handler] = {
+    np.argmax: _of_extreme("max"),
+    np.argmin: _of_extreme("min"),
+    np.sort: _sorting(lambda found: found.values),
+    np.argsort: _sorting(lambda found: cast_to(found.places, INT32)),
+}
