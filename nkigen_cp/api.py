@@ -86,29 +86,34 @@ def lower(plan: Plan) -> Kernel:
 
 
 def interpret(graph: Graph, *args: Any, precision: str = "float64", **kwargs: Any) -> Any:
-    """What the program means, on numpy; returns what the function returns.
+    """What the program means, on numpy; returns what the function returns, writes what it writes.
 
     Everything is float64, or rounded op by op to the graph's dtypes (``precision="graph"``).
     """
     if precision not in ("float64", "graph"):
         raise ArgumentError(f"precision={precision!r} is neither 'float64' nor 'graph'")
     arrays = _flat(graph, args, kwargs)
-    return _rebuilt(graph, interpret_graph(graph, arrays, precision=precision).outputs)
+    done = interpret_graph(graph, arrays, precision=precision)
+    _write_back(graph, arrays, done.mutated)
+    return _rebuilt(graph, done.outputs)
 
 
 def simulate(kernel: Kernel, *args: Any, watch: Sequence[str] = (), **kwargs: Any) -> Any:
     """Run the kernel on the CPU in the hardware's precisions.
 
-    Takes and returns what the function does. With ``watch=[names]`` returns
-    (result, {name: value in the user's shape}).
+    Takes and returns what the function does, and writes into the arrays that it writes to.
+    With ``watch=[names]`` returns (result, {name: value in the user's shape}).
 
     Raises:
         SimulationError: the kernel reads what was never written, or exceeds a memory.
         ArgumentError: the arguments do not fit the traced ones, or a watched name is unknown.
     """
     graph = _graph(kernel)
-    done = run(kernel, _flat(graph, args, kwargs), _target(kernel), watch=watch)
-    result = _rebuilt(graph, done.outputs)
+    arrays = _flat(graph, args, kwargs)
+    done = run(kernel, arrays, _target(kernel), watch=watch)
+    returned = len(graph.output_names)
+    _write_back(graph, arrays, done.outputs[returned:])
+    result = _rebuilt(graph, done.outputs[:returned])
     return (result, watching.values(kernel, done, watch)) if watch else result
 
 
@@ -173,6 +178,18 @@ def _flat(graph: Graph, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[A
             f"{', '.join(graph.input_names)}; got {len(args)} and {len(kwargs)} by keyword"
         )
     return [np.asarray(a) for a in args]
+
+
+def _write_back(graph: Graph, arrays: Sequence[Array], values: Sequence[Array]) -> None:
+    """Give the caller's arrays the new values of mutated inputs."""
+    for name, value in zip(graph.mutated, values, strict=True):
+        array = arrays[graph.input_names.index(name)]
+        if not array.flags.writeable:
+            raise ArgumentError(
+                f"argument {name!r} is a read-only array, but {graph.name} writes to it; "
+                "give a copy"
+            )
+        array[...] = np.reshape(value, array.shape)
 
 
 def _rebuilt(graph: Graph, outputs: Sequence[Array]) -> Any:

@@ -15,6 +15,14 @@ class ShapeError(TraceError, ValueError, AssertionError):
     """Operand shapes disagree; also a ValueError and an AssertionError, as numpy users expect."""
 
 
+class TargetIndexError(TraceError, IndexError):
+    """A subscript that cannot be assigned to."""
+
+
+class ReadOnlyError(TraceError, ValueError):
+    """A write into an array whose elements share their places in memory."""
+
+
 class UnsupportedError(TraceError, TypeError):
     """A function, dtype or index form that is not supported."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nkigen_cp.frontend.builder import Builder, Piece
-from nkigen_cp.frontend.structure import Arguments, Tree
 from nkigen_cp.ir.tensor.graph import Graph, Immediate, Input, Op, Operand, Tensor
 
 
@@ -58,11 +57,10 @@ def assemble(
     name: str,
     inputs: tuple[int, ...],
     outputs: tuple[int, ...],
-    arguments: Arguments,
-    result: Tree,
+    mutated: Mapping[int, int],
 ) -> Graph:
-    """The graph of a finished trace; ``inputs`` and ``outputs`` are tensor numbers."""
-    pieces, needed = _live(builder, outputs)
+    """The graph of a finished trace; inputs, outputs and ``mutated`` are tensor numbers."""
+    pieces, needed = _live(builder, (*outputs, *mutated.values()))
     kinds = {ident: kind for ident, kind in builder.kinds.items() if ident in needed}
     names = builder.namer.resolve(inputs, kinds)
     tensors: dict[str, Tensor] = {}
@@ -80,6 +78,5 @@ def assemble(
         constants={
             names[ident]: values for ident, values in builder.constants.items() if ident in needed
         },
-        arguments=arguments,
-        result=result,
+        mutated={names[ident]: names[new] for ident, new in mutated.items()},
     )

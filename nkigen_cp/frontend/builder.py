@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,41 +13,16 @@ from nkigen_cp.errors import TraceError, UnsupportedError
 from nkigen_cp.frontend.axes import iteration_names, result_names
 from nkigen_cp.frontend.callsite import located, source_of, user_frames
 from nkigen_cp.frontend.dispatch import Tables
+from nkigen_cp.frontend.known import Callee, call_settled, store, values_of
+from nkigen_cp.frontend.memory import Memory, current, duplicate_of
 from nkigen_cp.frontend.naming import Namer, variable_of
+from nkigen_cp.frontend.step import Index, Read, Step
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.dtypes import DType
-from nkigen_cp.ir.tensor.graph import Array, Attr, Axis, DimIndex, Source
+from nkigen_cp.ir.tensor.graph import Array, Attr, Axis, Source
 from nkigen_cp.ir.tensor.promotion import narrow
 
-Index = tuple[DimIndex, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
-    """An operand: a traced tensor and its index map."""
-
-    tensor: TracedTensor
-    index: Index
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """An op to record: a row over iteration axes of these sizes, the result addressed by ``index``.
-
-    ``inputs`` that are numbers are immediates; ``reduced`` and ``whole`` are positions of axes.
-    """
-
-    kind: str
-    sizes: Sequence[int]
-    inputs: Sequence[Read | float | int]
-    index: Index
-    reduced: Sequence[int] = ()
-    whole: Sequence[int] = ()
-    attrs: Mapping[str, Attr] = field(default_factory=dict[str, Attr])
-
-    @property
-    def reads(self) -> list[Read]:
-        return [i for i in self.inputs if isinstance(i, Read)]
+__all__ = ["Builder", "Index", "Piece", "Read", "Step"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +50,39 @@ class Builder:
     captured: dict[int, tuple[Array, int]] = field(default_factory=dict[int, tuple[Array, int]])
     warned: bool = False
     closed: bool = False
+    reading: bool = True  # views are read where they are made, unless they are written to
 
     def call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the handler of a numpy function."""
-        return self.tables.call(function, args, kwargs)
+        return call_settled(self, Callee(function=function, handle=self.tables.call), args, kwargs)
 
     def call_ufunc(
         self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Run the handler of a ufunc, or of one of its methods (``np.add.reduce``)."""
-        return self.tables.call_ufunc(ufunc, method, inputs, kwargs)
+
+        def handle(_: object, args: tuple[Any, ...], others: dict[str, Any]) -> Any:
+            return self.tables.call_ufunc(ufunc, method, args, others)
+
+        return call_settled(
+            self, Callee(function=getattr(ufunc, method), handle=handle), inputs, kwargs
+        )
+
+    def current(self, array: TracedTensor) -> int:
+        """The number of the tensor that an array is now."""
+        return current(array)
+
+    def values(self, array: TracedTensor) -> Array:
+        """The values of a known array."""
+        return values_of(array)
+
+    def in_place(self, ufunc: np.ufunc, target: TracedTensor, other: object) -> Any:
+        """``target += other``: written where it is a view; a name of its own is bound anew."""
+        result = cast("Any", ufunc)(target, other)
+        if target.origin is not None:
+            return store(self, result, target, str(cast("Any", ufunc).__name__))
+        keeps = isinstance(result, TracedTensor) and result.element.kind == target.element.kind
+        return result.astype(target.dtype) if keeps else result
 
     def narrowed(self, dtype: object) -> DType:
         """The dtype's row; the first 64-bit dtype of the trace warns.
@@ -110,8 +108,9 @@ class Builder:
     def tensor(self, shape: tuple[int, ...], element: DType, axes: tuple[str, ...]) -> TracedTensor:
         """A new tensor that nothing writes yet."""
         tensor = TracedTensor(
-            builder=self, ident=len(self.tensors), shape=shape, element=element, axes=axes
+            builder=self, shape=shape, element=element, axes=axes, memory=Memory()
         )
+        tensor.held = len(self.tensors)
         self.tensors.append(tensor)
         return tensor
 
@@ -119,7 +118,7 @@ class Builder:
         """The tensor of a captured numpy array; 64-bit types narrow silently."""
         known = self.captured.get(id(array))
         if known and self.constants[known[1]].tobytes() == _narrow_array(array).tobytes():
-            return self.tensors[known[1]]
+            return duplicate_of(self.tensors[known[1]])
         values = _narrow_array(array)
         row = narrow(values.dtype)[0]
         tensor = self.tensor(values.shape, row, tuple(f"d{i}" for i in range(values.ndim)))
@@ -131,6 +130,18 @@ class Builder:
             self.namer.wished[tensor.ident] = variable
         return tensor
 
+    def known(self, values: Array, filled: Array | None = None) -> Any:
+        """An array of values known while tracing; values of types we lack are left as they are."""
+        try:
+            row = narrow(values.dtype)[0]
+        except UnsupportedError:
+            return values
+        axes = tuple(f"d{i}" for i in range(values.ndim))
+        memory = Memory(known=True, filled=filled)
+        return TracedTensor(
+            builder=self, shape=values.shape, element=row, axes=axes, memory=memory, real=values
+        )
+
     def emit(self, step: Step, shape: tuple[int, ...], element: DType) -> TracedTensor:
         """Record an op that makes a whole new tensor of this shape and dtype."""
         placed = [(r.tensor, r.index) for r in step.reads]
@@ -141,6 +152,8 @@ class Builder:
     def write(self, step: Step, result: TracedTensor) -> None:
         """Record an op that writes a window of ``result``."""
         self.check_own([r.tensor for r in step.reads])
+        for read in step.reads:
+            current(read.tensor)  # what a view shows is recorded before what reads it
         frames = user_frames()
         if result.ident not in self.kinds:
             self.namer.observe(frames)

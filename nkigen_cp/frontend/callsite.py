@@ -39,6 +39,11 @@ def call_traced(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     return fn(*args, **kwargs)
 
 
+def is_own_file(path: str) -> bool:
+    """Whether a file is part of this package or of numpy."""
+    return os.path.abspath(path).startswith(_OWN_FOLDERS)
+
+
 def user_frames() -> tuple[FrameType, ...]:
     """The frames of the user's program, outermost (the traced function) first."""
     frames: list[FrameType] = []
@@ -46,7 +51,7 @@ def user_frames() -> tuple[FrameType, ...]:
     while frame is not None and frame.f_code is not call_traced.__code__:
         code = frame.f_code
         inline = code.co_name in _INLINE_FRAMES
-        if not inline and not os.path.abspath(code.co_filename).startswith(_OWN_FOLDERS):
+        if not inline and not is_own_file(code.co_filename):
             frames.append(frame)
         frame = frame.f_back
     return tuple(reversed(frames))

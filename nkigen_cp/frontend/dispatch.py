@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,6 +22,8 @@ class Tables:
     functions: Mapping[Any, Handler]
     ufuncs: Mapping[Any, Handler]
     ufunc_methods: Mapping[tuple[Any, str], Handler]
+    views: Sequence[Any]
+    """Functions of an array that give views of it, or write into it."""
 
     def call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function's handler.
@@ -66,17 +68,12 @@ def _signature(handler: Handler) -> inspect.Signature:
 
 
 def _run(handler: Handler, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if kwargs.get("out") is not None:
-        raise located(
-            UnsupportedError, f"numpy.{name} with out= writes in place, which is not accepted yet"
-        )
-    kept = {key: value for key, value in kwargs.items() if key != "out"}
     try:
-        _signature(handler).bind(*args, **kept)
+        _signature(handler).bind(*args, **kwargs)
     except TypeError as error:
         allowed = ", ".join(_signature(handler).parameters)
         raise located(
             UnsupportedError,
             f"numpy.{name} on traced tensors takes the arguments ({allowed}): {error}",
         ) from None
-    return handler(*args, **kept)
+    return handler(*args, **kwargs)

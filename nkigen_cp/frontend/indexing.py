@@ -12,10 +12,13 @@ import numpy as np
 
 from nkigen_cp.errors import IndexUnsupportedError, ShapeError
 from nkigen_cp.frontend.callsite import located
+from nkigen_cp.frontend.content import Positions
 from nkigen_cp.frontend.dispatch import Handler
-from nkigen_cp.frontend.operands import along, copy
+from nkigen_cp.frontend.memory import duplicate_of, view_of
+from nkigen_cp.frontend.operands import along, view
 from nkigen_cp.frontend.picking import pick
-from nkigen_cp.frontend.shape import reshape, transpose
+from nkigen_cp.frontend.regroup import reshape_step
+from nkigen_cp.frontend.shape import transpose
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.tensor.graph import DimIndex, identity_index
 
@@ -35,6 +38,8 @@ def _is_array(part: object) -> bool:
 
 def _check_parts(parts: Sequence[object]) -> None:
     for part in parts:
+        if isinstance(part, TracedTensor) and part.is_known:
+            continue
         if isinstance(part, TracedTensor) and part.element.kind == "bool":
             raise located(
                 IndexUnsupportedError,
@@ -53,7 +58,8 @@ def _known(parts: Sequence[object]) -> list[object]:
     """The parts with lists made arrays, and masks the positions at which they hold."""
     found: list[object] = []
     for part in parts:
-        array = np.asarray(part) if _is_array(part) else None
+        known = part.builder.values(part) if isinstance(part, TracedTensor) else part
+        array = np.asarray(known) if _is_array(known) else None
         if array is None:
             found.append(part)
         elif array.dtype == np.bool_:
@@ -63,9 +69,14 @@ def _known(parts: Sequence[object]) -> list[object]:
     return found
 
 
+def parts_of(key: object) -> list[object]:
+    """The indices of a subscript, one by one."""
+    return list(cast("tuple[object, ...]", key)) if isinstance(key, tuple) else [key]
+
+
 def _expand(key: object, shape: tuple[int, ...]) -> list[Any]:
     """The subscript as one part per dim, plus newaxis parts (None)."""
-    parts = list(cast("tuple[object, ...]", key)) if isinstance(key, tuple) else [key]
+    parts = parts_of(key)
     _check_parts(parts)
     parts = _known(parts)
     used = sum(1 for part in parts if part is not None and part is not Ellipsis)
@@ -99,8 +110,48 @@ def _pick(part: object, dim: int, size: int) -> _Picked:
     return _Picked(start=position % size)
 
 
-def getitem(x: TracedTensor, key: object, /) -> TracedTensor:
-    """``x[key]``; ``x`` itself if the key takes everything.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a subscript addresses: a view, and along ``dim`` of it only the positions ``rows``."""
+
+    view: TracedTensor
+    dim: int = 0
+    rows: Positions | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape that a value of the subscript has."""
+        rows = self.rows
+        if rows is None:
+            return self.view.shape
+        return (*self.view.shape[: self.dim], *rows.shape, *self.view.shape[self.dim + 1 :])
+
+    @property
+    def view_shape(self) -> tuple[int, ...]:
+        """The same with all index arrays as one dim."""
+        rows = self.rows
+        if rows is None:
+            return self.view.shape
+        return (*self.view.shape[: self.dim], rows.size, *self.view.shape[self.dim + 1 :])
+
+
+def getitem(x: TracedTensor, key: object, /) -> Any:
+    """``x[key]``: a view, or a new array if the key has index arrays or only integers.
+
+    Raises:
+        ShapeError: too many indices, or one is out of bounds.
+        IndexUnsupportedError: an index is a traced tensor.
+    """
+    chosen = select(x, key)
+    if chosen.rows is not None:
+        return pick(chosen.view, chosen.dim, chosen.rows)
+    if chosen.view.shape or any(part is Ellipsis for part in parts_of(key)):
+        return chosen.view
+    return x.builder.values(chosen.view)[()] if x.is_known else duplicate_of(chosen.view)
+
+
+def select(x: TracedTensor, key: object) -> Selection:
+    """What ``x[key]`` addresses.
 
     Raises:
         ShapeError: too many indices, or one is out of bounds.
@@ -109,10 +160,10 @@ def getitem(x: TracedTensor, key: object, /) -> TracedTensor:
     parts = _expand(key, x.shape)
     if any(isinstance(p, np.ndarray) for p in parts):
         return _advanced(x, parts)
-    return _basic(x, parts)
+    return Selection(view=_basic(x, parts))
 
 
-def _advanced(x: TracedTensor, parts: Sequence[Any]) -> TracedTensor:
+def _advanced(x: TracedTensor, parts: Sequence[Any]) -> Selection:
     """Arrays beside other parts: those first, then the positions, all arrays as one."""
     # An integer among arrays is an array of one position.
     mixed = [isinstance(p, np.ndarray) or _is_integer(p) for p in parts]
@@ -132,15 +183,16 @@ def _advanced(x: TracedTensor, parts: Sequence[Any]) -> TracedTensor:
     sizes = [x.shape[d] for d in dims]
     flat = _flat_positions(arrays, sizes)
     x = transpose(x, order)
-    merged = reshape(x, (*x.shape[:first], math.prod(sizes), *x.shape[first + len(dims) :]))
-    return pick(merged, first, flat)
+    shape = (*x.shape[:first], math.prod(sizes), *x.shape[first + len(dims) :])
+    merged = x if len(dims) == 1 else view_of(x, reshape_step(x, shape), shape)
+    return Selection(view=merged, dim=first, rows=flat)
 
 
 def _is_integer(part: object) -> bool:
     return isinstance(part, (int, np.integer))
 
 
-def _flat_positions(arrays: Sequence[Any], sizes: Sequence[int]) -> Any:
+def _flat_positions(arrays: Sequence[Any], sizes: Sequence[int]) -> Positions:
     """Row-major positions over several dims.
 
     Raises:
@@ -176,9 +228,9 @@ def _basic(x: TracedTensor, parts: Sequence[Any]) -> TracedTensor:
         sizes.append(picked.size)
     whole = identity_index(range(x.ndim))
     if tuple(read) == whole and tuple(sizes) == x.shape and dims == list(range(x.ndim)):
-        return x
+        return view_of(x, None, x.shape)
     shape = tuple(1 if axis < 0 else sizes[axis] for axis in dims)
-    return copy(x, sizes, tuple(read), shape, identity_index(dims))
+    return view(x, sizes, tuple(read), shape, identity_index(dims))
 
 
 FUNCTIONS: dict[Callable[..., Any], Handler] = {operator.getitem: getitem}

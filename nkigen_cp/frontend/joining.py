@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 
 from nkigen_cp.errors import ShapeError
-from nkigen_cp.frontend.axes import result_names
-from nkigen_cp.frontend.builder import Index, Read, Step
 from nkigen_cp.frontend.callsite import located
+from nkigen_cp.frontend.content import Patch, joined, single, whole
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.indexing import getitem
 from nkigen_cp.frontend.operands import (
-    along,
     as_tensor,
     builder_of,
     common_dtype,
@@ -26,27 +25,6 @@ from nkigen_cp.frontend.picking import pick
 from nkigen_cp.frontend.shape import ravel
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.tensor.graph import DimIndex, Term, identity_index
-
-
-def _join(
-    pieces: Sequence[TracedTensor], windows: Sequence[Index], shape: tuple[int, ...], dtype: object
-) -> TracedTensor:
-    """One new tensor, and one copy op per piece that writes the piece's window of it."""
-    builder = pieces[0].builder
-    element = common_dtype(builder, pieces, dtype)
-    read = identity_index(range(pieces[0].ndim))
-    names = result_names(shape, windows[0], pieces[0].shape, [(pieces[0], read)])
-    result = builder.tensor(shape, element, names)
-    for piece, window in zip(pieces, windows, strict=True):
-        step = Step(
-            kind="copy",
-            sizes=piece.shape,
-            inputs=[Read(tensor=piece, index=read)],
-            index=window,
-            attrs={"dtype": element.name},
-        )
-        builder.write(step, result)
-    return result
 
 
 def concatenate(
@@ -70,13 +48,16 @@ def concatenate(
                 f"concatenate along axis {dim}: shapes {first} and {piece.shape} differ in another "
                 "dim",
             )
-    windows: list[Index] = []
+    patches: list[Patch] = []
     start = 0
     for piece in pieces:
-        offsets = [start if d == dim else 0 for d in range(piece.ndim)]
-        windows.append(tuple(along(d, offset=offset) for d, offset in enumerate(offsets)))
+        patch = whole(piece)
+        line = replace(patch.lines[dim], to=patch.lines[dim].to + start)
+        lines = (*patch.lines[:dim], line, *patch.lines[dim + 1 :])
+        patches.append(replace(patch, lines=lines))
         start += piece.shape[dim]
-    return _join(pieces, windows, (*first[:dim], start, *first[dim + 1 :]), dtype)
+    element = common_dtype(builder, pieces, dtype)
+    return joined(builder, patches, (*first[:dim], start, *first[dim + 1 :]), element)
 
 
 def stack(arrays: Sequence[object], axis: Any = 0, *, dtype: object = None) -> TracedTensor:
@@ -92,11 +73,13 @@ def stack(arrays: Sequence[object], axis: Any = 0, *, dtype: object = None) -> T
     for piece in pieces:
         if piece.shape != first:
             raise located(ShapeError, f"stack: shapes {first} and {piece.shape} differ")
-    dims = identity_index(range(len(first)))
-    windows = [
-        (*dims[:dim], DimIndex(offset=position), *dims[dim:]) for position in range(len(pieces))
-    ]
-    return _join(pieces, windows, (*first[:dim], len(pieces), *first[dim:]), dtype)
+    patches: list[Patch] = []
+    for position, piece in enumerate(pieces):
+        patch = whole(piece)
+        lines = (*patch.lines[:dim], single(position), *patch.lines[dim:])
+        patches.append(replace(patch, lines=lines))
+    element = common_dtype(builder, pieces, dtype)
+    return joined(builder, patches, (*first[:dim], len(pieces), *first[dim:]), element)
 
 
 def split(ary: TracedTensor, indices_or_sections: Any, axis: Any = 0) -> list[TracedTensor]:
@@ -181,3 +164,6 @@ FUNCTIONS: dict[Callable[..., Any], Handler] = {
     np.repeat: repeat,
     np.take: take,
 }
+
+VIEWS: tuple[Callable[..., Any], ...] = (np.split,)
+"""What gives views of its argument."""

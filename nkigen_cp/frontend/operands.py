@@ -12,6 +12,7 @@ import numpy as np
 from nkigen_cp.errors import ShapeError, UnsupportedError
 from nkigen_cp.frontend.builder import Builder, Index, Read, Step
 from nkigen_cp.frontend.callsite import located
+from nkigen_cp.frontend.memory import view_of
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.dtypes import DType
 from nkigen_cp.ir.tensor.graph import Array, DimIndex, Term, identity_index
@@ -137,6 +138,20 @@ def copy(
         attrs={"dtype": element.name},
     )
     return x.builder.emit(step, shape, element)
+
+
+def view(
+    x: TracedTensor, sizes: Sequence[int], read: Index, shape: tuple[int, ...], write: Index
+) -> TracedTensor:
+    """A view of ``x``, which shares its memory; shape and index maps as given."""
+    step = Step(
+        kind="copy",
+        sizes=sizes,
+        inputs=[Read(tensor=x, index=read)],
+        index=write,
+        attrs={"dtype": x.element.name},
+    )
+    return view_of(x, step, shape)
 
 
 def cast_to(x: TracedTensor, element: DType) -> TracedTensor:

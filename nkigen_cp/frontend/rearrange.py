@@ -254,3 +254,6 @@ FUNCTIONS: dict[Callable[..., Any], Handler] = {
     np.tril: tril,
     np.triu: triu,
 }
+
+VIEWS: tuple[Callable[..., Any], ...] = (np.flip, np.flipud, np.fliplr, np.array_split)
+"""What gives views of its argument."""

@@ -10,19 +10,19 @@ from typing import Any, cast
 import numpy as np
 
 from nkigen_cp.errors import ShapeError, UnsupportedError
-from nkigen_cp.frontend.builder import Read, Step
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.dispatch import Handler
-from nkigen_cp.frontend.factors import refine
+from nkigen_cp.frontend.memory import duplicate_of, view_of
 from nkigen_cp.frontend.operands import (
     along,
     broadcast_index,
     broadcast_shape,
     cast_to,
-    copy,
     normalize_axes,
     normalize_axis,
+    view,
 )
+from nkigen_cp.frontend.regroup import reshape_step, row_major, strides_of, view_strides
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.tensor.graph import DimIndex, identity_index
 
@@ -69,26 +69,27 @@ def reshape(a: TracedTensor, shape: Any, order: str = "C", *, copy: object = Non
     del copy
     _check_order(order)
     new = _resolve(a.size, a.shape, as_shape(shape))
-    return a if new == a.shape else _reshape(a, new)
-
-
-def _reshape(a: TracedTensor, new: tuple[int, ...]) -> TracedTensor:
-    factors = refine(a.shape, new)
-    if factors:
-        return copy(a, factors.sizes, factors.first, new, factors.second)
-    step = Step(
-        kind="reshape",
-        sizes=new,
-        inputs=[Read(tensor=a, index=identity_index([-1] * a.ndim))],
-        index=identity_index(range(len(new))),
-        attrs={"dtype": a.element.name},
-    )
-    return a.builder.emit(step, new, a.element)
+    if new == a.shape:
+        return a
+    step = reshape_step(a, new)
+    if view_strides(a.shape, strides_of(a), new) is None:
+        return a.builder.emit(step, new, a.element)
+    return view_of(a, step, new)
 
 
 def ravel(a: TracedTensor, order: str = "C") -> TracedTensor:
-    """All elements in row-major order as one dim."""
-    return reshape(a, (a.size,), order)
+    """All elements in row-major order as one dim: a view where they lie so in memory."""
+    _check_order(order)
+    flat = (a.size,)
+    if strides_of(a) == row_major(a.shape):
+        return reshape(a, flat)
+    step = reshape_step(a, flat)
+    return a.builder.emit(step, flat, a.element)
+
+
+def flatten(a: TracedTensor, order: str = "C") -> TracedTensor:
+    """A copy of all elements in row-major order as one dim."""
+    return duplicate_of(ravel(a, order))
 
 
 def transpose(a: TracedTensor, axes: Any = None) -> TracedTensor:
@@ -105,7 +106,7 @@ def transpose(a: TracedTensor, axes: Any = None) -> TracedTensor:
     place = {dim: position for position, dim in enumerate(order)}
     shape = tuple(a.shape[dim] for dim in order)
     read = tuple(along(place[dim]) for dim in range(a.ndim))
-    return copy(a, shape, read, shape, identity_index(range(a.ndim)))
+    return view(a, shape, read, shape, identity_index(range(a.ndim)))
 
 
 def swapaxes(a: TracedTensor, axis1: Any, axis2: Any) -> TracedTensor:
@@ -145,7 +146,7 @@ def broadcast_to(array: TracedTensor, shape: Any) -> TracedTensor:
     if new == array.shape:
         return array
     read = broadcast_index(array.shape, new)
-    return copy(array, new, read, new, identity_index(range(len(new))))
+    return view(array, new, read, new, identity_index(range(len(new))))
 
 
 def expand_dims(a: TracedTensor, axis: Any) -> TracedTensor:
@@ -157,7 +158,7 @@ def expand_dims(a: TracedTensor, axis: Any) -> TracedTensor:
     shape = tuple(1 if dim < 0 else a.shape[dim] for dim in dims)
     if not count:
         return a
-    return copy(a, a.shape, identity_index(range(a.ndim)), shape, identity_index(dims))
+    return view(a, a.shape, identity_index(range(a.ndim)), shape, identity_index(dims))
 
 
 def squeeze(a: TracedTensor, axis: Any = None) -> TracedTensor:
@@ -179,7 +180,7 @@ def squeeze(a: TracedTensor, axis: Any = None) -> TracedTensor:
     place = {dim: position for position, dim in enumerate(kept)}
     shape = tuple(a.shape[dim] for dim in kept)
     read = tuple(DimIndex() if dim in gone else along(place[dim]) for dim in range(a.ndim))
-    return copy(a, shape, read, shape, identity_index(range(len(kept))))
+    return view(a, shape, read, shape, identity_index(range(len(kept))))
 
 
 def astype(
@@ -190,21 +191,22 @@ def astype(
     subok: bool = True,
     copy: bool = True,
 ) -> TracedTensor:
-    """The tensor in another dtype; 64-bit dtypes narrow with a warning.
+    """A copy in another dtype; 64-bit dtypes narrow with a warning.
 
-    The other arguments are numpy's and change nothing here.
+    Without ``copy`` it is the array itself if it has the dtype; the others change nothing here.
 
     Raises:
         UnsupportedError: the dtype is not supported.
     """
-    del order, casting, subok, copy
-    return cast_to(a, a.builder.narrowed(dtype))
+    del order, casting, subok
+    element = a.builder.narrowed(dtype)
+    return duplicate_of(a) if copy and a.element is element else cast_to(a, element)
 
 
 def duplicate(a: TracedTensor, order: str = "K", subok: bool = False) -> TracedTensor:
-    """``numpy.copy``: traced tensors never change, so the tensor itself is its copy."""
+    """``numpy.copy``: an array with a memory of its own."""
     del order, subok
-    return a
+    return duplicate_of(a)
 
 
 def ndim(a: TracedTensor) -> int:
@@ -232,8 +234,21 @@ FUNCTIONS: dict[Callable[..., Any], Handler] = {
     np.expand_dims: expand_dims,
     np.squeeze: squeeze,
     np.copy: duplicate,
+    np.ndarray.flatten: flatten,
     np.ndim: ndim,
     np.shape: shape_of,  # pyright: ignore[reportUnknownMemberType]
     np.size: size,
     cast("Callable[..., Any]", np.ndarray.astype): astype,
 }
+
+VIEWS: tuple[Callable[..., Any], ...] = (
+    np.reshape,
+    np.ravel,
+    np.transpose,
+    np.swapaxes,
+    np.moveaxis,
+    np.broadcast_to,
+    np.expand_dims,
+    np.squeeze,
+)
+"""What gives views of its argument."""

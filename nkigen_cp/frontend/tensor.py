@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from nkigen_cp.errors import TraceError, UnsupportedError
+from nkigen_cp.errors import TraceError
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.ir.dtypes import DType
 
 if TYPE_CHECKING:
     from nkigen_cp.frontend.builder import Builder
+    from nkigen_cp.frontend.memory import Memory, Origin
+    from nkigen_cp.ir.tensor.graph import Array
 
 Method = Callable[..., Any]
 
@@ -58,8 +60,19 @@ def _shape_method(function: Method) -> Method:
     return apply
 
 
-def _needs_value(what: str) -> Method:
-    def apply(self: TracedTensor, *_args: Any, **_kwargs: Any) -> NoReturn:
+def _in_place(ufunc: np.ufunc) -> Method:
+    def apply(self: TracedTensor, other: object) -> Any:
+        return self.builder.in_place(ufunc, self, other)
+
+    return apply
+
+
+def _needs_value(what: str, known: Method) -> Method:
+    """``known`` of the array's values, which a traced array does not have."""
+
+    def apply(self: TracedTensor, *args: Any, **kwargs: Any) -> Any:
+        if self.is_known:
+            return known(self.builder.values(self), *args, **kwargs)
         raise located(
             TraceError,
             f"{what} of a traced tensor needs its value, which is not known while tracing; "
@@ -69,25 +82,63 @@ def _needs_value(what: str) -> Method:
     return apply
 
 
+def _item(values: Array, *args: Any) -> Any:
+    return values.item(*args)
+
+
+def _listed(values: Array) -> Any:
+    return values.tolist()
+
+
 class TracedTensor:
-    """A tensor of the program being traced; ``ident`` is its number in the trace."""
+    """An array of the program being traced: its own, or a view of the memory of another one.
 
-    __slots__ = ("axes", "builder", "element", "ident", "shape")
+    ``held`` is the number of the tensor that it was when last looked at, -1 for none; ``real`` are
+    its values where they are known while tracing. ``origin`` is what it is a view of.
+    """
 
-    def __init__(
+    __slots__ = (
+        "axes",
+        "builder",
+        "element",
+        "held",
+        "memory",
+        "origin",
+        "real",
+        "shape",
+        "version",
+    )
+
+    def __init__(  # noqa: PLR0913
         self,
         *,
         builder: Builder,
-        ident: int,
         shape: tuple[int, ...],
         element: DType,
         axes: tuple[str, ...],
+        memory: Memory,
+        held: int = -1,
+        real: Array | None = None,
     ) -> None:
         self.builder = builder
-        self.ident = ident
         self.shape = shape
         self.element = element
         self.axes = axes
+        self.memory = memory
+        self.held = held
+        self.real = real
+        self.version = memory.version
+        self.origin: Origin | None = None
+
+    @property
+    def ident(self) -> int:
+        """The number of the tensor that the array is now."""
+        return self.builder.current(self)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its values are known while tracing."""
+        return self.memory.known
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
@@ -129,12 +180,12 @@ class TracedTensor:
         del types
         return self.builder.call(func, tuple(args), dict(kwargs))
 
-    def __setitem__(self, key: object, value: object) -> NoReturn:
-        raise located(
-            UnsupportedError,
-            "in-place writes (x[...] = v) to a traced tensor are not accepted yet; build the new "
-            "tensor with numpy.concatenate",
-        )
+    def __setitem__(self, key: object, value: object) -> None:
+        self.builder.call(operator.setitem, (self, key, value), {})
+
+    def fill(self, value: object) -> None:
+        """Write one value everywhere."""
+        self[...] = value
 
     __hash__ = object.__hash__
     __getitem__ = _method(operator.getitem)
@@ -158,14 +209,26 @@ class TracedTensor:
     __neg__, __pos__ = _unary(np.negative), _unary(np.positive)
     __abs__, __invert__ = _unary(np.absolute), _unary(np.invert)
 
-    __bool__, __float__ = _needs_value("the truth value (if, and, or)"), _needs_value("float()")
-    __int__, __index__ = _needs_value("int()"), _needs_value("use as an index")
-    __array__, item = _needs_value("conversion to a numpy array"), _needs_value("item()")
-    tolist = _needs_value("tolist()")
+    __iadd__, __isub__, __imul__ = _in_place(np.add), _in_place(np.subtract), _in_place(np.multiply)
+    __itruediv__, __ifloordiv__ = _in_place(np.divide), _in_place(np.floor_divide)
+    __imod__, __ipow__ = _in_place(np.remainder), _in_place(np.power)
+    __imatmul__ = _in_place(np.matmul)
+    __iand__, __ior__, __ixor__ = (
+        _in_place(np.bitwise_and),
+        _in_place(np.bitwise_or),
+        _in_place(np.bitwise_xor),
+    )
+    __ilshift__, __irshift__ = _in_place(np.left_shift), _in_place(np.right_shift)
+
+    __bool__ = _needs_value("the truth value (if, and, or)", bool)
+    __float__, __int__ = _needs_value("float()", float), _needs_value("int()", int)
+    __index__ = _needs_value("use as an index", operator.index)
+    __array__ = _needs_value("conversion to a numpy array", np.array)
+    item, tolist = _needs_value("item()", _item), _needs_value("tolist()", _listed)
 
     astype, copy = _method(np.ndarray.astype), _method(np.copy)
     reshape, transpose = _shape_method(np.reshape), _shape_method(np.transpose)
-    ravel, flatten = _method(np.ravel), _method(np.ravel)
+    ravel, flatten = _method(np.ravel), _method(np.ndarray.flatten)
     swapaxes, squeeze, repeat = _method(np.swapaxes), _method(np.squeeze), _method(np.repeat)
     sum, mean, max, min = _method(np.sum), _method(np.mean), _method(np.max), _method(np.min)
     argmax, argmin = _method(np.argmax), _method(np.argmin)

@@ -6,7 +6,7 @@ import inspect
 import keyword
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from nkigen_cp.errors import ArgumentError, TraceError
 from nkigen_cp.frontend import (
+    creation,
     elementwise,
     indexing,
     joining,
@@ -24,6 +25,7 @@ from nkigen_cp.frontend import (
     reductions,
     rowwise,
     shape,
+    writing,
 )
 from nkigen_cp.frontend.assembly import assemble
 from nkigen_cp.frontend.builder import Builder
@@ -48,9 +50,18 @@ TABLES = Tables(
         **rowwise.FUNCTIONS,
         **ordering.FUNCTIONS,
         **products.FUNCTIONS,
+        **creation.FUNCTIONS,
+        **writing.FUNCTIONS,
     },
     ufuncs={**elementwise.UFUNCS, **linalg.UFUNCS},
     ufunc_methods={**reductions.UFUNC_METHODS, **rowwise.UFUNC_METHODS},
+    views=(
+        *indexing.FUNCTIONS,
+        *writing.FUNCTIONS,
+        *shape.VIEWS,
+        *joining.VIEWS,
+        *rearrange.VIEWS,
+    ),
 )
 
 T = TypeVar("T")
@@ -133,18 +144,17 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
             trees[parameter] = Static(value=value)
     inputs = tuple(range(len(builder.tensors)))
     call = inspect.BoundArguments(signature, OrderedDict(given))
-    returned = call_traced(fn, call.args, call.kwargs)
+    with creation.creating(builder):
+        returned = call_traced(fn, call.args, call.kwargs)
     builder.namer.finish()
-    outputs, result = _make_outputs(builder, returned, inputs, fn)
+    mutated = _mutated(builder, inputs)
+    taken = (*inputs, *mutated.values())
+    outputs, result = _make_outputs(builder, returned, taken, None if mutated else fn)
     builder.closed = True
-    return assemble(
-        builder,
-        name=_function_name(fn),
-        inputs=inputs,
-        outputs=outputs,
-        arguments=Arguments(signature=signature, trees=trees),
-        result=result,
+    graph = assemble(
+        builder, name=_function_name(fn), inputs=inputs, outputs=outputs, mutated=mutated
     )
+    return replace(graph, arguments=Arguments(signature=signature, trees=trees), result=result)
 
 
 def trace_full(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Traced:
@@ -173,17 +183,21 @@ def _make_inputs(builder: Builder, value: object, label: str) -> tuple[Any, Tree
             builder.warn_narrowed(described.dtype)
         axes = described.axes or tuple(f"d{i}" for i in range(len(described.shape)))
         tensor = builder.tensor(described.shape, described.dtype, axes)
+        tensor.memory.input = True
         builder.namer.wished[tensor.ident] = leaf_label
         tensors.append(tensor)
     return unflatten(tree, tensors), tree
 
 
 def _make_outputs(
-    builder: Builder, returned: object, inputs: tuple[int, ...], fn: Callable[..., Any]
+    builder: Builder, returned: object, taken: tuple[int, ...], fn: Callable[..., Any] | None
 ) -> tuple[tuple[int, ...], Tree]:
-    """Numbers of the returned tensors, each with its own op, and the result's structure."""
+    """Numbers of the returned tensors, each with its own op, and the result's structure.
+
+    ``fn`` is named where it returns none although it has to.
+    """
     leaves, tree = flatten(returned, lambda item: isinstance(item, TracedTensor))
-    if not leaves:
+    if all(leaf.is_known for leaf in leaves) and fn is not None:
         code = getattr(fn, "__code__", None)
         place = f" (at {code.co_filename}:{code.co_firstlineno})" if code else ""
         raise TraceError(
@@ -192,12 +206,28 @@ def _make_outputs(
         )
     outputs: list[int] = []
     for tensor in leaves:
-        taken = tensor.ident in inputs or tensor.ident in outputs
-        index = identity_index(range(tensor.ndim))
-        own = copy(tensor, tensor.shape, index, tensor.shape, index) if taken else tensor
-        builder.check_own([own])
-        outputs.append(own.ident)
+        outputs.append(_own(builder, tensor, (*taken, *outputs)))
     return tuple(outputs), tree
+
+
+def _own(builder: Builder, tensor: TracedTensor, taken: Sequence[int]) -> int:
+    """The number of a tensor that an op makes for this purpose alone."""
+    builder.check_own([tensor])
+    if tensor.ident not in taken and builder.kinds.get(tensor.ident) != "const":
+        return tensor.ident
+    index = identity_index(range(tensor.ndim))
+    return copy(tensor, tensor.shape, index, tensor.shape, index).ident
+
+
+def _mutated(builder: Builder, inputs: tuple[int, ...]) -> dict[int, int]:
+    """Number of every input that was written to -> that of its new value."""
+    found: dict[int, int] = {}
+    for ident in inputs:
+        array = builder.tensors[ident]
+        if array.memory.version:
+            new = found[ident] = _own(builder, array, (*inputs, *found.values()))
+            builder.namer.wished.setdefault(new, builder.namer.wished[ident])
+    return found
 
 
 def _function_name(fn: Callable[..., Any]) -> str:

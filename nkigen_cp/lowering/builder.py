@@ -77,7 +77,7 @@ class Builder:
             address=place,
         )
         self.buffers[made.name] = made
-        if memory not in (Memory.INPUT, Memory.OUTPUT):
+        if memory not in (Memory.INPUT, Memory.UPDATED, Memory.OUTPUT):
             self.open[-1].append(Alloc(buffer=made))
         return made
 

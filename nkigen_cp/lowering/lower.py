@@ -126,9 +126,14 @@ def lower_steps(
     job = _Lowering(program, plan, forms={f.name: f for f in plan.forms})
     job.at.update(dict.fromkeys(inside, Affine()))
     for name in (*program.inputs, *(c for c in program.constants if _is_bound(plan, c))):
-        _border(job, name, Memory.INPUT)
-    for name in program.graph.output_names:
-        _border(job, name, Memory.OUTPUT)
+        updated = name in program.updated.values()
+        _border(job, name, Memory.UPDATED if updated else Memory.INPUT)
+    for name in program.graph.result_names:
+        if name in program.updated:
+            before = job.places[f"{program.updated[name]}@hbm"]
+            job.places[f"{name}@hbm"] = replace(before, tensor=program.tensors[name])
+        else:
+            _border(job, name, Memory.OUTPUT)
     for name, window in (*program.windows.items(), *program.pieces.items()):
         _window(job, name, window)
     _steps(job, steps, len(inside))
@@ -138,6 +143,10 @@ def lower_steps(
         target_name=plan.target,
         inputs=tuple(job.places[f"{n}@hbm"].buffer.name for n in program.inputs),
         outputs=tuple(job.places[f"{n}@hbm"].buffer.name for n in program.graph.output_names),
+        mutated_outputs={
+            job.places[f"{new}@hbm"].buffer.name: job.places[f"{name}@hbm"].buffer.name
+            for name, new in program.graph.mutated.items()
+        },
         buffers=job.b.buffers,
         body=tuple(job.b.open[0]),
         holdings=job.holdings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nkigen_cp.ir.factor.program import Program
-from nkigen_cp.ir.nki.kernel import Affine, Buffer, Index, Kept, View
+from nkigen_cp.ir.nki.kernel import Affine, Buffer, Index, Kept, Repeat, View
 from nkigen_cp.ir.tensor.graph import DimIndex
 from nkigen_cp.lowering.builder import Builder
 
@@ -25,7 +25,7 @@ def lower_reinterpret(
 
 
 def _window(buffer: Buffer, index: Sequence[DimIndex], sizes: Sequence[int]) -> View:
-    """Dims in the order of the op's axes."""
+    """Dims in the order of the op's axes; axes that the buffer lacks repeat it."""
     indices: list[Index] = []
     dim_of: dict[int, int] = {}
     for d, dim in enumerate(index):
@@ -36,11 +36,14 @@ def _window(buffer: Buffer, index: Sequence[DimIndex], sizes: Sequence[int]) -> 
             indices.append(Index(start=start, size=sizes[term.axis], step=term.stride))
         else:
             indices.append(Index(start=start, size=1))
-    dims = tuple(Kept(dim=dim_of[a]) for a in range(len(sizes)) if a in dim_of)
+    dims = tuple(
+        Kept(dim=dim_of[a]) if a in dim_of else Repeat(size=n) for a, n in enumerate(sizes) if n > 1
+    )
+    # A buffer has a dim even where its tensor has none.
     return View(
         buffer=buffer.name,
         shape=buffer.shape,
-        index=tuple(indices),
+        index=tuple(indices) or (Index(size=1),),
         dims=dims or (Kept(dim=len(buffer.shape) - 1),),
     )
 

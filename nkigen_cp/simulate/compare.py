@@ -67,7 +67,13 @@ def first_difference(
     rows = [
         (n, got[n], want.kept[n], rounded.kept[n]) for n in sorted(names, key=order.__getitem__)
     ]
-    outputs = zip(graph.output_names, done.outputs, want.outputs, rounded.outputs, strict=True)
+    outputs = zip(
+        graph.result_names,
+        done.outputs,
+        (*want.outputs, *want.mutated),
+        (*rounded.outputs, *rounded.mutated),
+        strict=True,
+    )
     for name, value, exact, narrow in (*rows, *outputs):
         error = relative_error(np.reshape(value, exact.shape), exact)
         allowed = tolerance

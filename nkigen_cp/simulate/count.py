@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from nkigen_cp.ir.nki.kernel import Instruction, Kernel, Loop, Statement, View
+from nkigen_cp.ir.nki.kernel import Instruction, Kernel, Loop, Memory, Statement, View
 from nkigen_cp.ir.nki.loops import iterations
 from nkigen_cp.ir.nki.table import INSTRUCTIONS
 
@@ -18,7 +18,7 @@ class Counts:
 
     A DMA counts its elements times the larger itemsize of its two sides on every HBM side; a source
     that broadcasts counts every byte it moves. ``compulsory_bytes`` is each input (bound ones too)
-    and output once.
+    and output once, of an input updated in place what is written.
     """
 
     instructions: int
@@ -45,6 +45,7 @@ class _Tally:
     engines: Counter[str] = field(default_factory=Counter[str])
     read_bytes: int = 0
     written_bytes: int = 0
+    updated_bytes: int = 0
 
     def body(self, statements: tuple[Statement, ...], env: Mapping[str, int], times: int) -> None:
         for statement in statements:
@@ -69,6 +70,8 @@ class _Tally:
             moved = times * prod(view.result_shape) * item_bytes
             if parameter.role.writes:
                 self.written_bytes += moved
+                updates = buffers[view.buffer].memory is Memory.UPDATED
+                self.updated_bytes += moved if updates else 0
             else:
                 self.read_bytes += moved
 
@@ -81,7 +84,7 @@ def count(kernel: Kernel) -> Counts:
         *kernel.inputs,
         *kernel.bound_inputs,
         *kernel.outputs,
-        *kernel.mutated_outputs,
+        *(n for n in kernel.mutated_outputs if n not in kernel.inputs),
     )
     return Counts(
         instructions=tally.kinds.total(),
@@ -89,5 +92,6 @@ def count(kernel: Kernel) -> Counts:
         by_engine=dict(sorted(tally.engines.items())),
         hbm_read_bytes=tally.read_bytes,
         hbm_written_bytes=tally.written_bytes,
-        compulsory_bytes=sum(kernel.buffers[name].size_bytes for name in crossing),
+        compulsory_bytes=tally.updated_bytes
+        + sum(kernel.buffers[name].size_bytes for name in crossing),
     )

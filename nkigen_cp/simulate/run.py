@@ -21,6 +21,7 @@ from nkigen_cp.ir.nki.kernel import (
     Instruction,
     Kernel,
     Loop,
+    Memory,
     Note,
     Operand,
     Statement,
@@ -216,6 +217,8 @@ def _bound(buffer: Buffer, array: Any) -> Storage:
             f"input {buffer.name!r} has shape {values.shape} and dtype {values.dtype}; "
             f"the kernel takes {buffer.shape} {buffer.dtype}"
         )
+    if buffer.memory is Memory.UPDATED:
+        values = values.copy()  # the caller decides what becomes of the new value
     return Storage.holding(buffer, values)
 
 
@@ -260,7 +263,8 @@ def run(kernel: Kernel, arrays: Sequence[Any], target: Target, *, watch: Sequenc
         machine.memory[name, 0] = _bound(kernel.buffers[name], array)
     returned = (*kernel.outputs, *kernel.mutated_outputs)
     for name in returned:
-        machine.memory[name, 0] = Storage.fresh(kernel.buffers[name])
+        if kernel.buffers[name].memory is not Memory.UPDATED:
+            machine.memory[name, 0] = Storage.fresh(kernel.buffers[name])
     with np.errstate(all="ignore"):
         machine.body(kernel.body)
     watched = tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from nkigen_cp.ir.factor.nest import common_path
@@ -56,6 +56,23 @@ class _Assembly:
             )
         return name
 
+    def _over(self, form: Form, before: Mapping[str, str]) -> str | None:
+        """An input that is updated, its new value and its pieces lie in one place in HBM."""
+        new = self._updated(form)
+        first = before.get(new, form.name) if new is not None else form.name
+        return form.over if first == form.name else first
+
+    def _updated(self, form: Form) -> str | None:
+        """The updated value in whose place a form lies, before or after."""
+        program = self.instance.program
+        if form.layout is not None or form.name.endswith("@spill"):
+            return None
+        for new in program.updated:
+            renewed = program.renewed(form.tensor) == new or form.tensor == new
+            if renewed or form.tensor in program.outdated(new):
+                return new
+        return None
+
     def enter(self, path: Path) -> None:
         """End the loops that do not surround ``path`` and start those that do."""
         kept = len(common_path([name for name, _ in self.opened], path))
@@ -91,10 +108,16 @@ class _Assembly:
             for use in (*step.reads, *step.writes):
                 used[use.form].append(k)
         forms: list[Form] = []
+        places: dict[str, str] = {}
+        for form in self.forms.values():
+            new = self._updated(form)
+            if new is not None:
+                places.setdefault(new, form.name)
         for name, form in self.forms.items():
             home = () if form.layout is None else form.layout.home
             first, last = spans.lifetime(used[name], home)
-            forms.append(replace(form, first_step=first, last_step=last))
+            over = self._over(form, places)
+            forms.append(replace(form, first_step=first, last_step=last, over=over))
         return [replace(s, group=k) for k, s in enumerate(self.steps)], forms
 
 

@@ -21,8 +21,11 @@ _INT32 = np.iinfo(np.int32)
 
 
 def recognise(program: Program, name: str, array: Array) -> Generate | None:
-    """How to make the constant on chip, or None if it must come as a kernel input."""
-    if not array.size:
+    """How to make the constant on chip, or None if it must come as a kernel input.
+
+    A view that no factoring serves reads it in HBM.
+    """
+    if not array.size or any(op.kind == "reshape" for op in program.consumers(name)):
         return None
     first = float(np.ravel(array[(slice(0, 1),) * array.ndim])[0])
     if not any(array.strides):  # one value broadcast: nothing to look at

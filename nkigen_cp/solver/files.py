@@ -25,6 +25,7 @@ class GraphRecord:
     ops: tuple[Op, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    mutated: dict[str, str]
     constants: dict[str, Array]
 
 
@@ -45,6 +46,7 @@ def graph_record(graph: Graph) -> GraphRecord:
         ops=tuple(graph.ops.values()),
         inputs=graph.input_names,
         outputs=graph.output_names,
+        mutated=dict(graph.mutated),
         constants=dict(graph.constants),
     )
 
@@ -110,6 +112,7 @@ def read_plan(path: Path) -> tuple[PlanData, Graph, Target]:
         ops={o.name: o for o in g.ops},
         input_names=g.inputs,
         output_names=g.outputs,
+        mutated=g.mutated,
         constants=g.constants,
     )
     return record.plan, graph, record.target

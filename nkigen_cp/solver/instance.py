@@ -20,6 +20,7 @@ from nkigen_cp.solver.plan import Contract, Generate
 from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.solver.reuse import Reuse, reuses
 from nkigen_cp.solver.stores import reinterpret_candidate, split_stores, store_candidates
+from nkigen_cp.solver.updating import without_waiting_for_itself
 from nkigen_cp.targets.target import Target
 
 
@@ -64,7 +65,7 @@ def build_instance(program: Program, target: Target, *, admit: Admit = everythin
     """
     generated = {n: g for n, a in program.constants.items() if (g := recognise(program, n, a))}
     bound = (n for n in program.constants if n not in generated)
-    in_hbm = frozenset({*program.inputs, *program.windows, *bound})
+    in_hbm = frozenset({*program.given, *program.windows, *bound})
     context = Context(program=program, target=target, in_hbm=in_hbm)
     program, stores = split_stores(program)
     if program.loops:
@@ -84,6 +85,7 @@ def build_instance(program: Program, target: Target, *, admit: Admit = everythin
     universe = _universe(program, candidates)
     for store in stores:
         candidates += store_candidates(context, store, universe[store.source.tensor])
+    candidates = without_waiting_for_itself(program, candidates)
     if program.loops:
         candidates = [_placed(c) for c in candidates]
     kept = tuple(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.solver.candidates import Candidate
 from nkigen_cp.solver.homes import Path
+from nkigen_cp.solver.updating import Updating, check_order, updating
 
 
 def execution_order(
@@ -26,25 +28,36 @@ def execution_order(
     writers = {t: [o.name for o in program.producers(t)] for t in program.tensors}
     early = [c.ops[-1] for c in candidates if len(c.makes) > 1 or _accumulates(c)]
 
-    def ready(name: str) -> bool:
-        return all(w in done for t in waiting[name] for w in writers[t])
+    around = updating(program, candidates)
+    paths = {n: o.path for n, o in program.ops.items()}
+    paths |= {c.ops[0]: c.path for c in candidates if c.ops[0] in stores}
 
-    while pending:
-        last = program.ops[order[-1]].path if order else ()
-        near = (n for n in pending if n in early and program.ops[n].path == last)
+    def ready(name: str) -> bool:
+        if any(w not in done for w in (*around.sooner.get(name, ()), *around.later.get(name, ()))):
+            return False
+        return all(w in done for t in waiting.get(name, ()) for w in writers[t])
+
+    while pending or any(store not in done for store in around.stores):
+        last = paths[order[-1]] if order else ()
+        near = (n for n in pending if n in early and paths[n] == last)
         name = next((n for n in near if ready(n)), None)
-        name = name or next(n for n in pending if ready(n))
+        name = name or _update(around, order, pending, paths, ready)
+        name = name or next((n for n in pending if ready(n)), None)
+        if name is None:
+            stuck = next(n for n in (*pending, *around.stores) if n not in done)
+            raise Infeasible(f"op {stuck!r} waits for an update in place that waits for it")
         order.append(name)
         done.add(name)
-        pending.remove(name)
+        if name in pending:
+            pending.remove(name)
     makers: dict[str, list[str]] = {}
     for c in candidates:
         for make in c.makes:
             makers.setdefault(make.tensor, []).append(c.ops[-1])
     sources = {c.ops[0]: c.needs[0].tensor for c in candidates if c.ops[0] in stores}
-    paths = {n: o.path for n, o in program.ops.items()}
-    paths |= {c.ops[0]: c.path for c in candidates if c.ops[0] in stores}
     for store in stores:
+        if store in done:
+            continue
         after = [order.index(w) for w in makers.get(sources[store], [])]
         at = _inside(order, paths, paths[store], max(after, default=-1) + 1)
         depth = len(paths[store])
@@ -54,7 +67,25 @@ def execution_order(
         ):
             at += 1
         order.insert(at, store)
+    check_order(around, order, paths)
     return tuple(order)
+
+
+def _update(
+    around: Updating,
+    order: Sequence[str],
+    pending: Sequence[str],
+    paths: Mapping[str, Path],
+    ready: Callable[[str], bool],
+) -> str | None:
+    """A store that may update its input now: between loops, or in the loop that it is part of."""
+    last = paths[order[-1]] if order else ()
+    amid = bool(last) and any(paths[n][:1] == last[:1] for n in pending)
+    for store in around.stores:
+        if store in order or not ready(store) or (amid and paths[store] != last):
+            continue
+        return store
+    return None
 
 
 def _inside(order: Sequence[str], paths: Mapping[str, Path], path: Path, at: int) -> int:

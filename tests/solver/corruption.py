@@ -292,7 +292,31 @@ def _more(field: str, by: int) -> Break:
     return lambda plan: replace(plan, **{field: getattr(plan, field) + by})
 
 
+def _moved_store(to: int) -> Break:
+    """The update of the input is stored at another time."""
+
+    def breaks(plan: PlanData) -> PlanData:
+        (store,) = (s for s in steps_of(plan, Store) if s.writes[0].form == "cache_2.0@hbm")
+        steps = [s for s in plan.steps if s is not store]
+        steps.insert(to % len(plan.steps), store)
+        return _renumbered(plan, steps)
+
+    return breaks
+
+
 CORRUPTIONS: tuple[Corruption, ...] = (
+    Corruption(rule="updates in place", program="cached", breaks=_moved_store(0)),
+    Corruption(rule="updates in place", program="cached", breaks=_moved_store(-1)),
+    Corruption(
+        rule="places in HBM",
+        program="cached",
+        breaks=_form(lambda f: f.name == "cache_2.0@hbm", over=None),
+    ),
+    Corruption(
+        rule="places in HBM",
+        program="cached",
+        breaks=_form(lambda f: f.name == "rows@hbm", over="cache@hbm"),
+    ),
     Corruption(rule="target", program="chain", target={"name": "trn9"}),
     Corruption(rule="forms", program="chain", breaks=_form(_on_chip, tensor="nobody")),
     Corruption(

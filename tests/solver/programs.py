@@ -142,6 +142,13 @@ TINY: dict[str, Tiny] = {
 }
 """Up to seven ops, all sizes within one block: small enough for every plan to be enumerated."""
 
+
+def _cached(cache: Any, rows: Any) -> Any:
+    before = np.sum(cache, axis=0)
+    cache[5:8] = rows * 2
+    return before, np.sum(cache, axis=0)
+
+
 LARGER: dict[str, Tiny] = {
     "peeled": Tiny(function=_softmax, shapes=((2, 200, 48),)),
     "causal": Tiny(function=_causal, shapes=((130, 130),)),
@@ -151,6 +158,7 @@ LARGER: dict[str, Tiny] = {
     "twice": Tiny(function=_twice, shapes=((64, 128), (128, 128))),
     "reinterpreted": Tiny(function=_reinterpreted, shapes=((96, 100),)),
     "slid": Tiny(function=_slid, shapes=((1, 16, 40), (8, 16, 3))),
+    "cached": Tiny(function=_cached, shapes=((64, 32), (3, 32))),
     "rotated": Tiny(function=_rotated, shapes=((64, 64), (64, 32))),
 }
 """Remainders, chunks, windows, streams, on-chip constants, moves through HBM."""

@@ -27,7 +27,7 @@ def compose_views(program: Program) -> Program:
                 ops = _pieces_through(program, ops, op.output.tensor)
     ops = _alive(program, ops)
     used = {a.tensor for o in ops.values() for a in (*o.accesses, o.output)}
-    used |= {*program.inputs, *program.outputs, *(p.base for p in program.pieces.values())}
+    used |= {*program.given, *program.outputs, *(p.base for p in program.pieces.values())}
     return replace(
         program,
         ops=_ordered(ops),
@@ -87,7 +87,7 @@ def _pieces_through(program: Program, ops: dict[str, FactorOp], target: str) -> 
 def _writes_through(program: Program, ops: dict[str, FactorOp], op: FactorOp) -> bool:
     """The source is an intermediate of its own that fills the window completely."""
     source = op.accesses[0].tensor
-    home = (*program.inputs, *program.outputs, *program.constants)
+    home = (*program.given, *program.outputs, *program.constants)
     writers = _writers(ops, source)
     readers = _readers(ops, source)
     return (

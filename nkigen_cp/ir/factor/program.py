@@ -195,6 +195,8 @@ class Program:
     ``stored`` names tensors of which outputs are views that no op of the program makes any more;
     ``windows`` are the tensors that are parts of inputs, ``pieces`` those that make up outputs and
     stand for them in ``outputs``; ``loops`` those that ops' paths name.
+    ``updated`` maps the new values of inputs that are updated in place to these inputs: two names
+    of one place in HBM, the first of which is there once its pieces are stored.
     ``carried`` maps the value of an accumulator before an iteration to that after it: two names of
     one place in memory.
     """
@@ -210,6 +212,7 @@ class Program:
     windows: Mapping[str, HbmWindow] = field(default_factory=dict[str, HbmWindow])
     pieces: Mapping[str, HbmWindow] = field(default_factory=dict[str, HbmWindow])
     loops: Mapping[str, Loop] = field(default_factory=dict[str, Loop])
+    updated: Mapping[str, str] = field(default_factory=dict[str, str])
     carried: Mapping[str, str] = field(default_factory=dict[str, str])
     _writers: Mapping[str, tuple[FactorOp, ...]] = field(init=False, repr=False, compare=False)
     _readers: Mapping[str, tuple[FactorOp, ...]] = field(init=False, repr=False, compare=False)
@@ -223,6 +226,21 @@ class Program:
                 readers.setdefault(tensor, []).append(op)
         object.__setattr__(self, "_writers", {t: tuple(o) for t, o in writers.items()})
         object.__setattr__(self, "_readers", {t: tuple(o) for t, o in readers.items()})
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """What is in HBM without being stored whole: inputs, and their values after an update."""
+        return (*self.inputs, *self.updated)
+
+    def renewed(self, tensor: str) -> str | None:
+        """The updated value of which a tensor is a piece."""
+        piece = self.pieces.get(tensor)
+        return piece.base if piece is not None and piece.base in self.updated else None
+
+    def outdated(self, new: str) -> tuple[str, ...]:
+        """The tensors that an update overwrites: the input, and windows of it."""
+        name = self.updated[new]
+        return (name, *(w for w, window in self.windows.items() if window.base == name))
 
     def trips(self, path: Sequence[str]) -> int:
         """How often the body of the innermost of these nested loops runs."""

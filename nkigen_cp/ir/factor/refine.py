@@ -18,6 +18,7 @@ from nkigen_cp.ir.factor.program import (
     Program,
     Slide,
 )
+from nkigen_cp.ir.factor.updates import separate_updates
 from nkigen_cp.ir.factor.windows import separate_inputs, separate_outputs
 from nkigen_cp.ir.tensor.graph import Axis, DimIndex, Graph, Immediate, Op, Operand, Tensor
 from nkigen_cp.ir.tensor.table import OPS, Family
@@ -28,18 +29,27 @@ def refine(graph: Graph, wanted: Sequence[Cut] = ()) -> Program:
 
     ``wanted`` are cuts that loops need besides those of the views.
     """
-    separated, windows = separate_inputs(graph)
+    separated, renewed, updated = separate_updates(graph)
+    separated, windows = separate_inputs(separated)
     separated, pieces = separate_outputs(separated)
+    pieces = {**renewed, **pieces}
     found = {**windows, **pieces}
     cuts = [*wanted, *(c for cut in wanted for c in _in_windows(separated, cut, found))]
     whole = _factored(separated, find_cuts(separated, cuts))
     bases = dict.fromkeys(p.base for p in pieces.values())
     outputs = [
         name
-        for out in graph.output_names
+        for out in graph.result_names
         for name in ([p for p, w in pieces.items() if w.base == out] if out in bases else [out])
     ]
-    program = replace(whole, graph=graph, outputs=tuple(outputs), windows=windows, pieces=pieces)
+    program = replace(
+        whole,
+        graph=graph,
+        outputs=tuple(outputs),
+        windows=windows,
+        pieces=pieces,
+        updated=updated,
+    )
     return compose_views(program)
 
 
@@ -61,7 +71,7 @@ def _factored(graph: Graph, cuts: Cuts) -> Program:
         tensors=tensors,
         ops=ops,
         inputs=graph.input_names,
-        outputs=graph.output_names,
+        outputs=graph.result_names,
         constants=graph.constants,
     )
 

@@ -28,7 +28,7 @@ def separate_inputs(graph: Graph) -> tuple[Graph, dict[str, HbmWindow]]:
     tensors: dict[str, Tensor] = dict(graph.tensors)
     moved: dict[tuple[str, tuple[int, ...]], str] = {}
     for name in graph.input_names:
-        if name in graph.output_names:
+        if name in graph.result_names:
             continue
         for k, (starts, shape) in enumerate(_windows(graph, name)):
             part = f"{name}.{k}"
@@ -123,7 +123,7 @@ def separate_outputs(graph: Graph) -> tuple[Graph, dict[str, HbmWindow]]:
     pieces: dict[str, HbmWindow] = {}
     tensors: dict[str, Tensor] = dict(graph.tensors)
     ops = dict(graph.ops)
-    for name in graph.output_names:
+    for name in graph.result_names:
         writers = graph.producers(name)
         found = [
             (tuple(d.offset for d in o.outputs[0].index), _extents(o, o.outputs[0]))

@@ -20,7 +20,7 @@ Rule = Callable[[Site], str | None]
 
 _SBUF = (Memory.SBUF,)
 _BOTH = (Memory.SBUF, Memory.PSUM)
-_HBM = (Memory.INPUT, Memory.OUTPUT, Memory.HBM)
+_HBM = (Memory.INPUT, Memory.UPDATED, Memory.OUTPUT, Memory.HBM)
 
 # engine -> memories it reads, memories it writes
 ENGINE_READS: Mapping[str, tuple[Memory, ...]] = {
@@ -33,7 +33,7 @@ ENGINE_READS: Mapping[str, tuple[Memory, ...]] = {
 ENGINE_WRITES: Mapping[str, tuple[Memory, ...]] = {
     **ENGINE_READS,
     "tensor": (Memory.PSUM,),
-    "dma": (Memory.OUTPUT, Memory.HBM, Memory.SBUF),
+    "dma": (Memory.UPDATED, Memory.OUTPUT, Memory.HBM, Memory.SBUF),
 }
 
 

@@ -10,8 +10,8 @@ from nkigen_cp.ir.nki import cycles, meaning
 from nkigen_cp.ir.nki.kernel import Memory, Operand
 
 ON_CHIP = (Memory.SBUF, Memory.PSUM)
-DMA_READS = (Memory.INPUT, Memory.OUTPUT, Memory.HBM, Memory.SBUF)
-DMA_WRITES = (Memory.OUTPUT, Memory.HBM, Memory.SBUF)
+DMA_READS = (Memory.INPUT, Memory.UPDATED, Memory.OUTPUT, Memory.HBM, Memory.SBUF)
+DMA_WRITES = (Memory.UPDATED, Memory.OUTPUT, Memory.HBM, Memory.SBUF)
 
 
 class Role(enum.Enum):

@@ -20,9 +20,14 @@ from nkigen_cp.targets.target import Target
 
 
 class Memory(enum.Enum):
-    """Where a buffer lives. INPUT and OUTPUT are HBM tensors that cross the kernel's border."""
+    """Where a buffer lives.
+
+    INPUT and OUTPUT are HBM tensors that cross the kernel's border, UPDATED inputs that it may
+    write to.
+    """
 
     INPUT = "input"
+    UPDATED = "updated input"
     OUTPUT = "output"
     HBM = "hbm"
     SBUF = "sbuf"

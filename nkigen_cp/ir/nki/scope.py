@@ -27,13 +27,17 @@ from nkigen_cp.targets.target import Target
 
 KernelRule = Callable[[Kernel, Target], str | None]
 
-_GIVEN = (Memory.INPUT, Memory.OUTPUT)
+_GIVEN = (Memory.INPUT, Memory.UPDATED, Memory.OUTPUT)
 
 
 def borders(kernel: Kernel, target: Target) -> str | None:
     """Inputs and outputs exist, lie in HBM and are not allocated; the target is the kernel's."""
     if kernel.target_name != target.name:
         return f"was lowered for {kernel.target_name!r}, not for {target.name!r}"
+    updated = [n for n, b in kernel.buffers.items() if b.memory is Memory.UPDATED]
+    for name in updated:
+        if name not in kernel.inputs or kernel.mutated_outputs.get(name) != name:
+            return f"updates {name!r}, which must be an input and a mutated output of that name"
     sides = (
         (Memory.INPUT, (*kernel.inputs, *kernel.bound_inputs)),
         (Memory.OUTPUT, (*kernel.outputs, *kernel.mutated_outputs)),
@@ -41,7 +45,7 @@ def borders(kernel: Kernel, target: Target) -> str | None:
     for memory, names in sides:
         for name in names:
             buffer = kernel.buffers.get(name)
-            if buffer is None or buffer.memory is not memory:
+            if name not in updated and (buffer is None or buffer.memory is not memory):
                 return f"lists {name!r} as {memory.value}, which is no buffer of that memory"
     for key, buffer in kernel.buffers.items():
         if key != buffer.name or not buffer.shape or min(buffer.shape) < 1 or buffer.copies < 1:
@@ -161,7 +165,8 @@ def scopes(kernel: Kernel, _: Target) -> str | None:
 
 def first_writes(kernel: Kernel, _: Target) -> str | None:
     """The first instruction that touches a fresh buffer writes it."""
-    written = {n for n, b in kernel.buffers.items() if b.memory is Memory.INPUT}
+    given = (Memory.INPUT, Memory.UPDATED)
+    written = {n for n, b in kernel.buffers.items() if b.memory in given}
     for statement in walk(kernel.body):
         if not isinstance(statement, Instruction):
             continue
@@ -178,10 +183,12 @@ def first_writes(kernel: Kernel, _: Target) -> str | None:
 
 
 def outputs(kernel: Kernel, _: Target) -> str | None:
-    """Every output gets at least as many elements as it has."""
+    """Every output gets at least as many elements as it has; an updated input any number."""
     counts: dict[str, int] = {}
     _count_writes(kernel.body, {}, 1, counts)
     for name in (*kernel.outputs, *kernel.mutated_outputs):
+        if kernel.buffers[name].memory is Memory.UPDATED:
+            continue
         size = prod(kernel.buffers[name].shape)
         if counts.get(name, 0) < size:
             return f"writes {counts.get(name, 0)} of the {size} elements of output {name!r}"

@@ -28,7 +28,7 @@ class Draft:
         self.ops: dict[str, Op] = {}
         self.order: list[str] = []
         self.version = 0
-        self.protected = frozenset((*graph.output_names, *graph.mutated, *graph.mutated.values()))
+        self.protected = frozenset((*graph.result_names, *graph.mutated))
         self._made: dict[str, None] = {}
         self._writers: dict[str, dict[str, None]] = {}
         self._readers: dict[str, dict[str, None]] = {}
@@ -156,8 +156,7 @@ class Draft:
 
     def freeze(self) -> Graph:
         """The graph as it stands, without tensors and constants that nothing mentions."""
-        used = dict.fromkeys((*self.graph.input_names, *self.graph.output_names))
-        used.update(dict.fromkeys((*self.graph.mutated, *self.graph.mutated.values())))
+        used = dict.fromkeys((*self.graph.input_names, *self.graph.result_names))
         for name in self.order:
             op = self.ops[name]
             used.update(dict.fromkeys(o.tensor for o in (*op.operands, *op.outputs)))

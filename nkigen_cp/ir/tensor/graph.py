@@ -125,6 +125,7 @@ class Op:
 class Graph:
     """A tensor program. ``dag`` has one node per op name; edges follow from the operand lists.
 
+    ``mutated`` maps inputs to the tensors that are their new values; no output is one of these.
     ``arguments`` and ``result`` are how the traced function was called and what it returned
     (``nkigen_cp.frontend.structure``: ``Arguments`` and ``Tree``); None for a graph built by hand.
     """
@@ -164,6 +165,16 @@ class Graph:
     @property
     def outputs(self) -> tuple[Tensor, ...]:
         return tuple(self.tensors[n] for n in self.output_names)
+
+    @property
+    def result_names(self) -> tuple[str, ...]:
+        """What the program leaves behind: its outputs, then the new values of mutated inputs."""
+        return (*self.output_names, *self.mutated.values())
+
+    @property
+    def results(self) -> tuple[Tensor, ...]:
+        """The tensors of ``result_names``."""
+        return tuple(self.tensors[n] for n in self.result_names)
 
     def producers(self, tensor: str) -> tuple[Op, ...]:
         """Ops that write the tensor, in program order (several if they write windows)."""

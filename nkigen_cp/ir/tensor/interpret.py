@@ -23,12 +23,13 @@ Precision = Literal["float64", "graph"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interpretation:
-    """The graph's outputs in order, and the tensors asked for by name.
+    """The graph's outputs in order, the new values of mutated inputs, tensors asked for by name.
 
     With precision ``float64`` all floats are float64; with ``graph`` tensors have their own dtypes.
     """
 
     outputs: tuple[Array, ...]
+    mutated: tuple[Array, ...]
     kept: Mapping[str, Array]
 
 
@@ -76,7 +77,7 @@ def interpret(
     for name, array in graph.constants.items():
         values[name] = _stored(array, graph.tensors[name].dtype, widths)
     order = graph.topological()
-    lasting = dict.fromkeys((*graph.output_names, *keep), True)
+    lasting = dict.fromkeys((*graph.result_names, *keep), True)
     last_read = {o.tensor: op.name for op in order for o in op.operands if o.tensor not in lasting}
     with np.errstate(all="ignore"):
         for op in order:
@@ -86,6 +87,7 @@ def interpret(
                     values.pop(operand.tensor, None)
     return Interpretation(
         outputs=tuple(values[name] for name in graph.output_names),
+        mutated=tuple(values[name] for name in graph.mutated.values()),
         kept={name: values[name] for name in keep},
     )
 

@@ -18,14 +18,16 @@ Problems = Iterator[str]
 
 
 def _is_not_empty(graph: Graph) -> Problems:
-    if not graph.ops or not graph.output_names:
-        yield "the graph is empty: it has no op or no output"
+    if not graph.ops or not graph.result_names:
+        yield "the graph is empty: it has no op, or neither an output nor a mutated input"
 
 
 def _tensors_are_known(graph: Graph) -> Problems:
     for role, names in (
         ("input", graph.input_names),
         ("output", graph.output_names),
+        ("mutated input", tuple(graph.mutated)),
+        ("new value", tuple(graph.mutated.values())),
         ("constant", tuple(graph.constants)),
     ):
         for name in names:
@@ -72,9 +74,24 @@ def _values_have_one_origin(graph: Graph) -> Problems:
         for operand in op.operands:
             if operand.tensor not in written and operand.tensor not in given:
                 yield f"tensor {operand.tensor!r}, read by op {op.name!r}, is dangling: unwritten"
-    for name in graph.output_names:
+    for name in graph.result_names:
         if name not in written:
             yield f"output {name!r} is dangling: no op writes it"
+
+
+def _new_values_fit(graph: Graph) -> Problems:
+    for name, new in graph.mutated.items():
+        before, after = graph.tensors[name], graph.tensors[new]
+        if name not in graph.input_names or (before.shape, before.dtype) != (
+            after.shape,
+            after.dtype,
+        ):
+            yield (
+                f"{new!r}, {after.dtype} {after.shape}, is no new value of {name!r}, "
+                f"{before.dtype} {before.shape}: that must be an input of the same shape and dtype"
+            )
+    if len(dict.fromkeys(graph.result_names)) < len(graph.result_names):
+        yield f"a tensor is returned twice among {', '.join(graph.result_names)}"
 
 
 def _kinds_are_known(graph: Graph) -> Problems:
@@ -231,6 +248,7 @@ RULES: tuple[Callable[[Graph], Problems], ...] = (
     _tensors_are_known,
     _tensors_are_described,
     _values_have_one_origin,
+    _new_values_fit,
     _kinds_are_known,
     _arity_fits,
     _indices_fit,

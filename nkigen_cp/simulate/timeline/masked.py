@@ -176,7 +176,7 @@ def _unneeded(facts: _Facts, tensor: str) -> Region | None:
     shape = facts.graph.tensors[tensor].shape
     known = facts.known.get(tensor, _Known())
     unread: list[Region | None] = []
-    if tensor not in facts.graph.output_names:
+    if tensor not in facts.graph.result_names:
         unread = [
             over_dims(reader, facts.shape(operand), operand, facts.idle[reader.name])
             for reader in facts.graph.consumers(tensor)

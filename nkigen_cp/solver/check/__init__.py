@@ -21,6 +21,7 @@ from nkigen_cp.solver.check import (
     order,
     places,
     references,
+    updates,
     windows,
 )
 from nkigen_cp.solver.check.facts import Rule, gather
@@ -34,6 +35,8 @@ RULES: dict[str, Rule] = {
     "steps": references.steps,
     "slots": references.slots,
     "every op once": coverage.ops,
+    "updates in place": updates.in_order,
+    "places in HBM": updates.one_place,
     "paths": nests.paths,
     "homes": nests.homes,
     "delays": delays.delays,

@@ -22,7 +22,7 @@ def _writers(facts: Facts) -> dict[str, list[Step]]:
 
 def complete(facts: Facts) -> Iterator[str]:
     """A form is written whole: by one move, or by every producer of its tensor once."""
-    given = (*facts.program.inputs, *facts.program.windows, *facts.program.constants)
+    given = (*facts.program.given, *facts.program.windows, *facts.program.constants)
     for name, steps in _writers(facts).items():
         form = facts.forms[name]
         if form.layout is None and form.tensor in given:

@@ -19,8 +19,8 @@ def taken_over(facts: Facts) -> Iterator[str]:
     """
     seen: dict[str, str] = {}
     for form in facts.plan.forms:
-        if form.over is None:
-            continue
+        if form.over is None or form.layout is None:
+            continue  # what lies in HBM has rules of its own
         where = f"form {form.name!r} takes the place of {form.over!r}"
         before = facts.forms.get(form.over)
         if before is None:

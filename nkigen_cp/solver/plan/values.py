@@ -18,7 +18,7 @@ from nkigen_cp.solver.plan.layout import CHUNK, Layout, Run
 
 Value = str | int | float | bool
 
-PLAN_VERSION = 5
+PLAN_VERSION = 6
 """Version of the plan file format."""
 
 

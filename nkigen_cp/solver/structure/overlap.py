@@ -77,7 +77,7 @@ def _wanted(
     axes = axes_of(graph)
     seen = dict.fromkeys(axes[k.tensor, k.dim] for k in looped)
     trips = max((best.program.trips(o.path) for o in best.program.ops.values()), default=1)
-    for tensor in sorted((*graph.inputs, *graph.outputs), key=lambda t: -t.size_bytes):
+    for tensor in sorted((*graph.inputs, *graph.results), key=lambda t: -t.size_bytes):
         for dim, size in enumerate(tensor.shape):
             axis = axes[tensor.name, dim]
             if axis in seen:
@@ -120,7 +120,7 @@ def _reduced(graph: Graph) -> dict[Dim, None]:
 def _looped(p: Proposal) -> list[_Looped]:
     """The loops by the inputs and outputs of the graph that they run along, outer ones first."""
     program = p.program
-    borders = dict.fromkeys((*program.inputs, *program.graph.output_names))
+    borders = dict.fromkeys((*program.inputs, *program.graph.result_names))
     found: dict[str, _Looped] = {}
     for op in program.ops.values():
         for access in (*op.accesses, op.output):

@@ -45,7 +45,7 @@ def worth_peeling(graph: Graph, target: Target, found: Sequence[Proposal]) -> bo
     """Whether nothing fits without windows, or only with much more HBM traffic than there must."""
     if not found:
         return True
-    once = sum(t.size_bytes for t in (*graph.inputs, *graph.outputs)) / target.hbm_bytes_per_ns
+    once = sum(t.size_bytes for t in (*graph.inputs, *graph.results)) / target.hbm_bytes_per_ns
     return min(p.coarse.dma_ns for p in found) > WORSE * once and bool(awkward_axes(graph, target))
 
 

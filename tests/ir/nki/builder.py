@@ -85,12 +85,13 @@ def loop(name: str, upper: int | Affine, *body: Statement, lower: int | Affine =
 
 def kernel(buffers: Sequence[Buffer], *body: Statement, alloc: bool = True) -> Kernel:
     """A trn2 kernel; on-chip and scratch buffers are allocated first unless ``alloc`` is off."""
-    inner = [b for b in buffers if b.memory not in (Memory.INPUT, Memory.OUTPUT)]
+    given = (Memory.INPUT, Memory.UPDATED)
+    inner = [b for b in buffers if b.memory not in (*given, Memory.OUTPUT)]
     head = tuple(Alloc(buffer=b) for b in inner) if alloc else ()
     return Kernel(
         name="tiny",
         target_name="trn2",
-        inputs=tuple(b.name for b in buffers if b.memory is Memory.INPUT),
+        inputs=tuple(b.name for b in buffers if b.memory in given),
         outputs=tuple(b.name for b in buffers if b.memory is Memory.OUTPUT),
         buffers={b.name: b for b in buffers},
         body=head + body,

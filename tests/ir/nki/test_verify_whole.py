@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from nkigen_cp.errors import KernelError
-from nkigen_cp.ir.nki.kernel import Alloc, Kernel, Statement
+from nkigen_cp.ir.nki.kernel import Alloc, Kernel, Memory, Statement
 from nkigen_cp.ir.nki.verify import STRUCTURE, WHOLE, verify_kernel
 from nkigen_cp.targets import TRN2
 from tests.ir.nki.builder import at, buffer, kernel, loop, op, var, view
@@ -53,9 +53,16 @@ HALF = buffer("half", (128, 15000), copies=4)
 EIGHT = buffer("eight", (128, 2560), "psum")
 FOUR = buffer("four", (128, 2048), "psum")
 
+U = replace(X, memory=Memory.UPDATED)
+
 KERNELS: list[tuple[str, str, Kernel]] = [
     ("borders", "not for 'trn2'", replace(kernel((X, Y, A), LOAD, STORE), target_name="trn1")),
     ("borders", "at most 128", kernel((X, Y, A, buffer("t", (129, 1))), LOAD, STORE)),
+    (
+        "borders",
+        "updates 'x', which must be an input and a mutated output",
+        kernel((U, Y, A), LOAD, STORE),
+    ),
     ("kinds", "uses 'fly'", kernel((X, Y, A), LOAD, op("fly"), STORE)),
     ("scopes", "not allocated", kernel((X, Y, A), LOAD, STORE, alloc=False)),
     (
@@ -167,3 +174,15 @@ def test_a_buffer_that_outlives_an_iteration_lives_through_the_loop() -> None:
 def test_loops_that_never_run_are_not_checked() -> None:
     outside = copy(part(A, 32, 64), part(B, 32))
     verify_kernel(whole(loop("i", 0, outside)), TRN2)
+
+
+def test_an_input_may_be_updated_in_part() -> None:
+    update = op("dma_copy", dst=part(U, 32), src=part(A, 32))
+    made = kernel((U, Y, A), LOAD, update, STORE)
+    updating = replace(made, inputs=("x",), mutated_outputs={"x": "x"})
+    verify_kernel(updating, TRN2)
+    constant = replace(updating, buffers={**updating.buffers, "x": X})
+    with pytest.raises(KernelError, match="mutated"):
+        verify_kernel(replace(updating, mutated_outputs={}), TRN2)
+    with pytest.raises(KernelError, match="lists 'x' as output"):
+        verify_kernel(constant, TRN2)
