@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from nkigen_cp.errors import IndexUnsupportedError, UnsupportedError
-from nkigen_cp.frontend.builder import Read, Step
+from nkigen_cp.frontend.builder import Builder, Read, Step
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.operands import (
@@ -21,7 +21,7 @@ from nkigen_cp.frontend.operands import (
     cast_to,
 )
 from nkigen_cp.frontend.tensor import TracedTensor
-from nkigen_cp.ir.dtypes import FLOAT32, INT32, DType
+from nkigen_cp.ir.dtypes import FLOAT32, INT8, INT32, DType
 from nkigen_cp.ir.tensor.graph import identity_index
 from nkigen_cp.ir.tensor.promotion import promote, result_dtype
 from nkigen_cp.ir.tensor.table import OPS
@@ -82,10 +82,18 @@ KINDS: dict[np.ufunc, str] = {
 # The rows of these functions return float32 for integers; integers must stay exact.
 _INTEGER_FORMS: dict[str, Callable[[TracedTensor], TracedTensor]] = {
     "negative": lambda x: elementwise("multiply", x, -1),
-    "abs": lambda x: elementwise("maximum", x, elementwise("multiply", x, -1)),
+    "abs": lambda x: (
+        where(elementwise("less", x, 0), elementwise("multiply", x, -1), x)
+        if x.element.kind == "int"
+        else x
+    ),
     "square": lambda x: elementwise("multiply", x, x),
     "relu": lambda x: elementwise("maximum", x, 0),
-    "sign": lambda x: elementwise("minimum", elementwise("maximum", x, -1), 1),
+    "sign": lambda x: elementwise(
+        "subtract",
+        cast_to(elementwise("greater", x, 0), x.element),
+        cast_to(elementwise("less", x, 0), x.element),
+    ),
     **dict.fromkeys(("rint", "floor", "ceil", "trunc"), lambda x: x),
 }
 
@@ -192,17 +200,37 @@ def positive(x: TracedTensor, /, *, dtype: object = None) -> TracedTensor:
     return x if dtype is None else cast_to(x, x.builder.narrowed(dtype))
 
 
-def _of_truth(kind: str, name: str) -> Handler:
-    """Bit operators of booleans are logical ones."""
+def _of_bits(kind: str, of_truth: str = "") -> Handler:
+    """A bit operator; of booleans alone, the logical one, as far as there is one."""
 
     def handle(*values: object) -> TracedTensor:
         builder = builder_of(values)
-        operands = [as_operand(builder, v) for v in values]
-        if any(isinstance(o, TracedTensor) and o.element.kind != "bool" for o in operands):
-            raise located(UnsupportedError, f"numpy.{name} takes traced tensors of bool only")
+        kinds = [_kind_of(builder, v) for v in values]
+        if "float" in kinds:
+            raise located(
+                UnsupportedError, f"numpy.{kind} takes integers and booleans; cast floats first"
+            )
+        if of_truth and all(k == "bool" for k in kinds):
+            return elementwise(of_truth, *values)
+        if all(k == "bool" for k in kinds):
+            values = tuple(_as_small_integer(v) for v in values)
         return elementwise(kind, *values)
 
     return handle
+
+
+def _kind_of(builder: Builder, value: object) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "bool"
+    operand = as_operand(builder, value)
+    if isinstance(operand, TracedTensor) or operand.element is not None:
+        assert operand.element is not None
+        return operand.element.kind
+    return "float" if isinstance(operand.value, float) else "int"
+
+
+def _as_small_integer(value: object) -> object:
+    return cast_to(value, INT8) if isinstance(value, TracedTensor) else value
 
 
 def where(condition: object, x: object = None, y: object = None, /) -> TracedTensor:
@@ -272,10 +300,12 @@ UFUNCS: dict[np.ufunc, Handler] = {
     **{u: (_handler_1 if OPS[kind].arity == 1 else _handler_2)(kind) for u, kind in KINDS.items()},
     np.power: power,
     np.positive: positive,
-    np.bitwise_and: _of_truth("logical_and", "bitwise_and"),
-    np.bitwise_or: _of_truth("logical_or", "bitwise_or"),
-    np.bitwise_xor: _of_truth("logical_xor", "bitwise_xor"),
-    np.invert: _of_truth("logical_not", "invert"),
+    np.bitwise_and: _of_bits("bitwise_and", "logical_and"),
+    np.bitwise_or: _of_bits("bitwise_or", "logical_or"),
+    np.bitwise_xor: _of_bits("bitwise_xor", "logical_xor"),
+    np.invert: _of_bits("invert", "logical_not"),
+    np.left_shift: _of_bits("left_shift"),
+    np.right_shift: _of_bits("right_shift"),
 }
 
 FUNCTIONS: dict[Callable[..., Any], Handler] = {

@@ -137,6 +137,7 @@ class _Machine:
         destination = instruction.args.get("dst")
         if isinstance(destination, View):
             args["partitions"] = destination.partitions
+            args["dtype"] = self.storage(destination).buffer.dtype.numpy
         if row.registers:
             args["registers"] = self.register_values(instruction)
         return args

@@ -1,8 +1,7 @@
 """Instruction cover: which single instructions compute which ops, from a table of templates.
 
-A template is a chain of stages from the innermost op to the root. Every stage says what kind of op
-it takes and which of the instruction's parameters it fills. The intermediate results of a chain
-never materialise, so each must have the next op as its only reader.
+The intermediate results of a template's chain never materialise, so each must have the next op as
+its only reader.
 """
 
 from __future__ import annotations
@@ -11,135 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorOp, Program
-from nkigen_cp.ir.nki.alu import ALU
 from nkigen_cp.ir.tensor.graph import Immediate
 from nkigen_cp.ir.tensor.table import OPS, Family
 from nkigen_cp.solver.functions_of_rows import row_covers
 from nkigen_cp.solver.plan import Cover, Slot, Value
 from nkigen_cp.solver.selections import selections
-
-ARITHMETIC = tuple(row.name for row in ALU.values() if not row.bits and not row.unary)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One op of a chain.
-
-    ``takes`` is "alu", "activation" or "copy"; ``operand`` the parameter its second input fills,
-    which is a "scalar" (immediate or column) or a "tensor".
-    """
-
-    takes: str
-    operator: str = ""
-    only: tuple[str, ...] = ()
-    operand: str = ""
-    operand_is: str = ""
-    operand_dtypes: tuple[str, ...] = ()
-    reverse: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Template:
-    """One instruction as a chain of stages; ``narrow_only`` needs a result of at most 16 bits."""
-
-    instruction: str
-    stages: tuple[Stage, ...]
-    data: str = "data"
-    engines: tuple[str, ...] = ("vector",)
-    fixed: tuple[tuple[str, Value], ...] = ()
-    narrow_only: bool = False
-
-
-_F32 = ("float32",)
-_OP0 = Stage(
-    takes="alu",
-    operator="op0",
-    only=ARITHMETIC,
-    operand="operand0",
-    operand_is="scalar",
-    operand_dtypes=_F32,
-    reverse="reverse0",
-)
-_OP1 = replace(_OP0, operator="op1", operand="operand1", reverse="reverse1")
-_TENSOR1 = replace(_OP1, operand_is="tensor", operand_dtypes=())
-_SCALE = Stage(
-    takes="alu", only=("multiply",), operand="scale", operand_is="scalar", operand_dtypes=_F32
-)
-_BIAS = Stage(takes="alu", only=("add",), operand="bias", operand_is="scalar")
-_COARSE_ACT = ("reciprocal",)
-_EXACT_ACT = tuple(
-    row.activation
-    for row in OPS.values()
-    if row.activation is not None and row.activation not in _COARSE_ACT
-)
-_ACT = Stage(takes="activation", operator="op", only=_EXACT_ACT)
-_RECIPROCAL = Stage(takes="activation", only=_COARSE_ACT)
-_MUL = replace(_OP0, only=("multiply",), reverse="")
-_ADD = replace(_OP0, only=("add",), reverse="")
-
-TEMPLATES: tuple[Template, ...] = (
-    Template(
-        instruction="tensor_tensor",
-        data="data1",
-        stages=(
-            Stage(
-                takes="alu", operator="op", only=ARITHMETIC, operand="data2", operand_is="tensor"
-            ),
-        ),
-        engines=("vector", "gpsimd"),
-    ),
-    Template(instruction="tensor_scalar", stages=(_OP0,)),
-    Template(instruction="tensor_scalar", stages=(_OP0, _OP1)),
-    Template(instruction="tensor_scalar", stages=(_MUL,), engines=("scalar",)),
-    Template(instruction="tensor_scalar", stages=(_ADD,), engines=("scalar",)),
-    Template(
-        instruction="tensor_scalar",
-        stages=(_MUL, replace(_ADD, operator="op1", operand="operand1")),
-        engines=("scalar",),
-    ),
-    Template(
-        instruction="scalar_tensor_tensor",
-        stages=(replace(_OP0, operand_dtypes=()), _TENSOR1),
-    ),
-    Template(instruction="activation", stages=(_ACT,), engines=("scalar",)),
-    Template(instruction="activation", stages=(_SCALE, _ACT), engines=("scalar",)),
-    Template(instruction="activation", stages=(_BIAS, _ACT), engines=("scalar",)),
-    Template(instruction="activation", stages=(_SCALE, _BIAS, _ACT), engines=("scalar",)),
-    Template(instruction="reciprocal", stages=(_RECIPROCAL,)),
-    Template(
-        instruction="activation",
-        stages=(replace(_RECIPROCAL, operator="op"),),
-        engines=("scalar",),
-        narrow_only=True,
-    ),
-    Template(
-        instruction="tensor_copy",
-        data="src",
-        stages=(Stage(takes="copy"),),
-        engines=("vector", "scalar", "gpsimd"),
-    ),
-)
-
-_SUMMING = tuple(t for t in TEMPLATES if t.instruction == "activation")
-_FOLDING = (
-    Template(instruction="tensor_scalar_reduce", stages=(replace(_OP0, reverse=""),)),
-    # Multiplied by one, even a negative zero stays what it is.
-    Template(
-        instruction="tensor_scalar_reduce",
-        stages=(Stage(takes="copy"),),
-        fixed=(("op0", "multiply"), ("operand0", 1.0)),
-    ),
-)
+from nkigen_cp.solver.templates import ACCUMULATORS, TEMPLATES, Stage, Template
 
 SPECIAL: Mapping[str, Callable[[Program, FactorOp], list[Cover]]] = {"select": selections}
 """Ops of more than two operands have covers of their own."""
-
-ACCUMULATORS: Mapping[str, tuple[Template, ...]] = {
-    "sum": (*_SUMMING, *_FOLDING),
-    "max": _FOLDING,
-    "min": _FOLDING,
-}
-"""Instructions that also fold the rows they write, by the reduction they fold to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,12 +89,12 @@ def _stage(
     program: Program, op: FactorOp, rename: dict[str, str] | None, stage: Stage
 ) -> list[_Partial]:
     row = OPS[op.kind]
-    operator = {"alu": row.alu, "activation": row.activation, "copy": op.kind}[stage.takes]
+    operator = _operator(op, stage)
     family = Family.COPY if stage.takes == "copy" else Family.ELEMENTWISE
     if row.family is not family or operator is None or (stage.only and operator not in stage.only):
         return []
     named: tuple[tuple[str, Value], ...] = ((stage.operator, operator),) if stage.operator else ()
-    if stage.takes != "alu":
+    if stage.takes not in ("alu", "integers"):
         return [_single(op, rename, named)]
     found: list[_Partial] = []
     for main, other in ((0, 1), (1, 0)):
@@ -223,6 +102,19 @@ def _stage(
         if p is not None:
             found.append(p)
     return found
+
+
+def _operator(op: FactorOp, stage: Stage) -> str | None:
+    """What the op is to the stage, by the hardware's name."""
+    row = OPS[op.kind]
+    arithmetic = "integers" if row.integers else "alu"
+    names = {arithmetic: row.alu, "activation": row.activation, "copy": op.kind}
+    return names.get(stage.takes)
+
+
+def _takes_operand(stage: Stage, operand: Access | Immediate) -> bool:
+    """Whether the stage's second input may be a number, or a tensor."""
+    return stage.operand_is != ("tensor" if isinstance(operand, Immediate) else "number")
 
 
 def _single(
@@ -242,7 +134,7 @@ def _binary(  # noqa: PLR0913, PLR0917
     named: tuple[tuple[str, Value], ...],
 ) -> _Partial | None:
     data, operand = op.inputs[main], op.inputs[other]
-    if isinstance(data, Immediate):
+    if isinstance(data, Immediate) or not _takes_operand(stage, operand):
         return None
     reversed_ = main == 1 and not OPS[op.kind].commutative
     if reversed_ and not stage.reverse:
@@ -250,9 +142,8 @@ def _binary(  # noqa: PLR0913, PLR0917
     params = (*named, (stage.reverse, True)) if reversed_ else named
     reads: tuple[Slot, ...] = ()
     if isinstance(operand, Immediate):
-        if stage.operand_is != "scalar":
-            return None
-        params = (*params, (stage.operand, float(operand.value)))
+        number = int if stage.takes == "integers" else float
+        params = (*params, (stage.operand, number(operand.value)))
     else:
         if stage.operand_dtypes:
             name = program.tensors[operand.tensor].dtype.name

@@ -29,6 +29,10 @@ from nkigen_cp.solver.walks import walked_digits
 from nkigen_cp.targets.target import Target
 
 
+TRANSPOSED_BYTES = (2, 4)
+"""Sizes of elements that the Tensor Engine transposes."""
+
+
 def load_busy_ns(
     target: Target, tensor: FactorTensor, layout: Layout, window: Mapping[str, int]
 ) -> float:
@@ -66,13 +70,10 @@ def load_moves(context: Context, tensor: FactorTensor, layout: Layout) -> list[M
 def transpose_moves(
     context: Context, tensor: FactorTensor, source: Layout, target: Layout
 ) -> list[Move]:
-    """PE transposes between layouts with disjoint partition factors, of 2 or 4 byte elements."""
-    if (
-        tensor.dtype.size_bytes < 2
-        or not source.partition
-        or not target.partition
-        or set(source.partition) & set(target.partition)
-    ):
+    """PE transposes between layouts with disjoint partition factors."""
+    disjoint = not set(source.partition) & set(target.partition)
+    folded = source.partition and target.partition and disjoint
+    if not folded or tensor.dtype.size_bytes not in TRANSPOSED_BYTES:
         return []
     bank = context.target.psum_bank_bytes // tensor.dtype.size_bytes
     a, b = geometry(tensor, source), geometry(tensor, target)

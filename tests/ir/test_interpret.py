@@ -11,7 +11,7 @@ import pytest
 
 from nkigen_cp.errors import ArgumentError
 from nkigen_cp.frontend import spec, trace
-from nkigen_cp.ir.dtypes import BOOL, FLOAT32
+from nkigen_cp.ir.dtypes import BOOL, FLOAT32, INT32
 from nkigen_cp.ir.tensor.graph import (
     Axis,
     DimIndex,
@@ -46,10 +46,12 @@ ELEMENTWISE = [
 
 @pytest.mark.parametrize("row", ELEMENTWISE, ids=lambda row: row.name)
 def test_every_elementwise_row_is_its_meaning(row: Any) -> None:
-    tensor = Tensor(name="x", shape=(3, 4), dtype=FLOAT32, axes=("a", "b"))
-    dtype = BOOL if row.result is Result.BOOL else FLOAT32
+    element = INT32 if row.integers else FLOAT32
+    tensor = Tensor(name="x", shape=(3, 4), dtype=element, axes=("a", "b"))
+    dtype = BOOL if row.result is Result.BOOL else element
     result = Tensor(name="y", shape=(4, 3), dtype=dtype, axes=("b", "a"))
-    numbers = [Immediate(value=2.0), Immediate(value=-1.5)]
+    values = [2, 1] if row.integers else [2.0, -1.5]
+    numbers = [Immediate(value=v) for v in values]
     inputs = [Operand(tensor="x", index=identity_index((0, 1))), *numbers]
     op = Op(
         name="y",
@@ -65,9 +67,11 @@ def test_every_elementwise_row_is_its_meaning(row: Any) -> None:
         input_names=("x",),
         output_names=("y",),
     )
-    x = np.linspace(0.1, 1.0, 12, dtype=np.float32).reshape(3, 4)
+    low, high = (-9, 2**31 - 1) if row.integers else (0.1, 1.0)
+    x = np.linspace(low, high, 12).astype(element.numpy).reshape(3, 4)
     (found,) = interpret(graph, [x]).outputs
-    expected = row.meaning(*[x.astype(np.float64), 2.0, -1.5][: row.arity])
+    typed = [np.asarray(v, np.int32 if row.integers else np.float64) for v in (x, *values)]
+    expected = row.meaning(*typed[: row.arity])
     np.testing.assert_allclose(found.astype(float), expected.T, rtol=1e-12)
 
 

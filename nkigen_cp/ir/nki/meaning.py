@@ -19,6 +19,8 @@ from nkigen_cp.ir.nki.numeric import Array, contract, to_float32
 Arguments = Mapping[str, Any]
 Meaning = Callable[[Arguments], dict[str, Array]]
 
+_WORDS = (np.dtype(np.int32), np.dtype(np.uint32))
+
 
 def _flat(values: Array) -> Array:
     return values.reshape(values.shape[0], -1)
@@ -38,9 +40,14 @@ def _vector(value: Any) -> Any:
 def _integer(value: Any, like: Array) -> Any:
     """A bit operator's second operand: a (P, 1) integer array, or a number as bits of ``like``."""
     if isinstance(value, np.ndarray):
-        return _flat(value)
+        return _alike(_flat(value), like)
     bits: Array = np.asarray(int(value or 0) % 2 ** (8 * like.dtype.itemsize))
     return bits.astype(f"u{like.dtype.itemsize}").view(like.dtype)
+
+
+def _alike(values: Array, like: Array) -> Array:
+    """Integers of one width in one dtype, their bits kept."""
+    return values.view(like.dtype)
 
 
 def _step(values: Array, op: str, operand: Any, reverse: Any) -> Array:
@@ -73,14 +80,14 @@ def memset(args: Arguments) -> dict[str, Array]:
 
 
 def tensor_tensor(args: Arguments) -> dict[str, Array]:
-    """``dst`` = data1 op data2; exact for integers on GpSimd, else in float32."""
+    """``dst`` = data1 op data2; exact for 32-bit integers on GpSimd, else in float32."""
     data1, data2, op = _flat(args["data1"]), _flat(args["data2"]), args["op"]
-    integers = data1.dtype.kind in "iu" and data2.dtype.kind in "iu"
     if alu.ALU[op].bits:
-        return {"dst": alu.apply(op, data1, data2)}
-    if integers and args["engine"] == "gpsimd" and op != "power":
-        exact = alu.apply(op, data1.astype(np.int64), data2.astype(np.int64))
-        return {"dst": exact.astype(data1.dtype)}
+        return {"dst": alu.apply(op, data1, _alike(data2, data1)).view(args["dtype"])}
+    words = all(d in _WORDS for d in (data1.dtype, data2.dtype, args["dtype"]))
+    if words and args["engine"] == "gpsimd" and op != "power":
+        exact: Array = alu.apply(op, data1.astype(np.int64), data2.astype(np.int64))
+        return {"dst": exact.astype(args["dtype"])}
     return {"dst": alu.apply(op, to_float32(data1), to_float32(data2))}
 
 
@@ -89,7 +96,7 @@ def tensor_scalar(args: Arguments) -> dict[str, Array]:
     values = _step(_flat(args["data"]), args["op0"], args["operand0"], args["reverse0"])
     if args["op1"] is not None:
         values = _step(values, args["op1"], args["operand1"], args["reverse1"])
-    return {"dst": values}
+    return {"dst": values.view(args["dtype"]) if alu.ALU[args["op0"]].bits else values}
 
 
 def scalar_tensor_tensor(args: Arguments) -> dict[str, Array]:

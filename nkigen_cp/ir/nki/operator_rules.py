@@ -74,13 +74,13 @@ def one_op_class(site: Site) -> str | None:
 
 
 def bit_dtypes(site: Site) -> str | None:
-    """Bit operators need integers of one dtype, and integer immediates."""
+    """Bit operators need integers of one width, and integer immediates."""
     if not any(ALU[op].bits for _, op in _ops(site)):
         return None
     dtypes = [use.buffer.dtype for use in site.uses]
-    if any(d.kind not in ("int", "uint") or d != dtypes[0] for d in dtypes):
+    if any(d.kind not in ("int", "uint") or d.size_bytes != dtypes[0].size_bytes for d in dtypes):
         names = ", ".join(str(d) for d in dtypes)
-        return f"applies a bit operator to {names}; all operands must be of one integer dtype"
+        return f"applies a bit operator to {names}; all operands must be integers of one width"
     numbers = [site.argument(n) for n in ("operand0", "operand1")]
     if any(isinstance(n, float) for n in numbers):
         return f"applies a bit operator to the immediates {numbers}; they must be integers"

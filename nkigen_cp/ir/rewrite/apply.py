@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nkigen_cp.ir.dtypes import BOOL, FLOAT32, DType
+from nkigen_cp.ir.dtypes import BOOL, FLOAT32, DType, dtype
 from nkigen_cp.ir.rewrite.draft import Draft
 from nkigen_cp.ir.rewrite.index import plain_dims, renumber, used_axes
 from nkigen_cp.ir.rewrite.pattern import Fold, Match, Node, Pattern, Rule, Var, matches
@@ -28,7 +28,7 @@ def _settle(name: str, draft: Draft, by_kind: Mapping[str, list[Rule]]) -> None:
     """Rewrite one op, and the ops its rewriting introduces, until no rule fits."""
     while (found := _first_match(draft.ops[name], draft, by_kind)) is not None:
         rule, match = found
-        for introduced in _build(rule, match):
+        for introduced in build(rule.template, match):
             _settle(introduced, draft, by_kind)
 
 
@@ -66,13 +66,14 @@ class _Builder:
         draft, root = self.match.draft, self.match.root
         inputs = tuple(self.value(a) for a in template.args)
         operands = tuple(i for i in inputs if isinstance(i, Operand))
-        stays_reduced = OPS[template.kind].family is Family.REDUCE
-        reduced = [n for n, a in enumerate(root.axes) if a.reduced and stays_reduced]
+        reduces = OPS[template.kind].family is Family.REDUCE
+        reduced = [n for n, a in enumerate(root.axes) if a.reduced and reduces]
         used = (a for o in operands for a in used_axes(o.index))
         axes = sorted(dict.fromkeys((*used, *reduced)))
-        dims = self._result_dims(operands, [a for a in axes if not root.axes[a].reduced])
+        dims = self._result_dims(operands, [a for a in axes if a not in reduced])
         stem = f"{root.outputs[0].tensor}_{template.kind}"
-        like = self._tensor(dims, self._dtype(template.kind, inputs))
+        kind = dtype(template.dtype) if template.dtype else self._dtype(template.kind, inputs)
+        like = self._tensor(dims, kind)
         tensor = draft.new_tensor(stem, like)
         numbers = {old: new for new, old in enumerate(axes)}
         read = Operand(tensor=tensor, index=identity_index(dims))
@@ -81,11 +82,10 @@ class _Builder:
         op = Op(
             name=draft.new_op_name(f"{root.name}_{template.kind}"),
             kind=template.kind,
-            axes=tuple(
-                replace(root.axes[a], reduced=stays_reduced and root.axes[a].reduced) for a in axes
-            ),
+            axes=tuple(replace(root.axes[a], reduced=a in reduced) for a in axes),
             inputs=tuple(renumber(i, numbers) for i in inputs),
             outputs=(written,),
+            attrs=_attributes(template.kind, kind),
             source=root.source,
         )
         draft.add(op, before=root.name)
@@ -109,7 +109,7 @@ class _Builder:
             dims = plain_dims(operand, draft.tensors[operand.tensor], root.axes)
             if dims is None:
                 continue
-            kept = tuple(-1 if d >= 0 and root.axes[d].reduced else d for d in dims)
+            kept = tuple(d if d in axes else -1 for d in dims)
             if sorted(d for d in kept if d >= 0) == [a for a in axes if root.axes[a].size != 1]:
                 return kept
         return axes
@@ -124,17 +124,20 @@ class _Builder:
         )
 
 
-def _build(rule: Rule, match: Match) -> list[str]:
-    """Put a rule's template in place of the matched op; names the ops it introduces."""
+def _attributes(kind: str, result: DType) -> dict[str, Attr]:
+    return {"dtype": result.name} if OPS[kind].result is Result.GIVEN else {}
+
+
+def build(template: Node | Var, match: Match) -> list[str]:
+    """Put a template in place of the matched op; names the ops it introduces."""
     builder = _Builder(match)
-    root, template = match.root, rule.template
+    root = match.root
     if isinstance(template, Var):
         kind, inputs = "copy", (match.captures[template.name],)
     else:
         kind, inputs = template.kind, tuple(builder.value(a) for a in template.args)
-    row = OPS[kind]
-    attrs: dict[str, Attr] = {"dtype": match.result.name} if row.result is Result.GIVEN else {}
-    kept = [n for n, a in enumerate(root.axes) if row.family is Family.REDUCE or not a.reduced]
+    reduces = OPS[kind].family is Family.REDUCE
+    kept = [n for n, a in enumerate(root.axes) if reduces or not a.reduced]
     numbers = {old: new for new, old in enumerate(kept)}
     outputs = tuple(renumber(o, numbers) for o in root.outputs)
     match.draft.replace(
@@ -144,7 +147,7 @@ def _build(rule: Rule, match: Match) -> list[str]:
             axes=tuple(root.axes[n] for n in kept),
             inputs=tuple(renumber(i, numbers) for i in inputs),
             outputs=tuple(o for o in outputs if isinstance(o, Operand)),
-            attrs=attrs,
+            attrs=_attributes(kind, match.result),
             source=root.source,
         )
     )

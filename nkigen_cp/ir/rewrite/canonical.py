@@ -15,12 +15,14 @@ from nkigen_cp.ir.rewrite.constants import (
     share_constants,
 )
 from nkigen_cp.ir.rewrite.draft import Draft
+from nkigen_cp.ir.rewrite.integers import make_integers_exact
 from nkigen_cp.ir.rewrite.precision import check_precision, set_contract_dtypes
 from nkigen_cp.ir.rewrite.scales import scale_after_contractions
 from nkigen_cp.ir.rewrite.shared import remove_dead_ops, share_common_ops
 from nkigen_cp.ir.rewrite.shifts import add_negated_rows
 from nkigen_cp.ir.rewrite.staged import stage_reductions
 from nkigen_cp.ir.rewrite.tiled import stage_tiled_reductions
+from nkigen_cp.ir.rewrite.tiles import numbers_to_tiles
 from nkigen_cp.ir.rewrite.windows import split_windows
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.ir.tensor.table import Family
@@ -54,6 +56,7 @@ def canonicalise(
     stage_reductions(draft)
     stage_tiled_reductions(draft)
     split_windows(draft)
+    numbers_to_tiles(draft)
     _require_core(draft)
     return draft.freeze()
 
@@ -75,6 +78,8 @@ def simplify(graph: Graph, *, matmul_precision: str = "exact") -> Graph:
 def _simplified(graph: Graph, precision: str) -> Draft:
     check_precision(precision)
     draft = Draft(graph)
+    _until_settled(draft, lambda: _round(draft, precision))
+    make_integers_exact(draft)
     _until_settled(draft, lambda: _round(draft, precision))
     return draft
 
@@ -114,6 +119,5 @@ def _require_core(draft: Draft) -> None:
     for op in draft:
         if draft.family(op) is Family.COMPOSITE:
             raise UnsupportedError(
-                f"{op.kind} of these operands{op.where()} has no form on the hardware; "
-                "power takes the exponents 0.5, -0.5 and -4 to 8"
+                f"{op.kind} of these operands{op.where()} has no form on the hardware"
             )

@@ -48,19 +48,20 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An op of a kind over sub-trees."""
+    """An op of a kind over sub-trees; in a template, ``dtype`` may say what its result is."""
 
     kind: str
     args: tuple[Pattern, ...]
+    dtype: str = ""
 
 
 Pattern = Var | Number | Fold | Node
 Captures = Mapping[str, Input]
 
 
-def node(kind: str, *args: Pattern) -> Node:
+def node(kind: str, *args: Pattern, dtype: str = "") -> Node:
     """Shorthand: ``node("exp", Var("x"))``."""
-    return Node(kind, args)
+    return Node(kind, args, dtype)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

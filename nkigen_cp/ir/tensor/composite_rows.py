@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from nkigen_cp.ir.tensor.row import Family, Meaning, OpRow, Result
@@ -19,6 +21,11 @@ def _unary(name: str, fn: Meaning, doc: str = "") -> OpRow:
     return _composite(name, 1, fn, doc)
 
 
+def _integers(name: str, arity: int, fn: Meaning, doc: str) -> OpRow:
+    row = _composite(name, arity, fn, doc, Result.PROMOTE)
+    return replace(row, integers=True)
+
+
 def _test(name: str, fn: Meaning, doc: str) -> OpRow:
     return _composite(name, 1, fn, doc, Result.BOOL)
 
@@ -30,13 +37,17 @@ def _whole(name: str, fn: Meaning, doc: str) -> OpRow:
 
 COMPOSITE_ROWS: tuple[OpRow, ...] = (
     _composite("divide", 2, np.true_divide, "a / b: multiplied by the reciprocal"),
-    _composite("power", 2, np.power, "x ** n for small integer n and n = 0.5, -0.5"),
     _composite("negative", 1, np.negative, "-x: multiplied by -1"),
     _composite("mean", 1, np.mean, "sum divided by the number of elements"),
     _whole("rint", np.rint, "to the nearest integer, half to even: adding and taking 1.5 * 2**23"),
     _whole("floor", np.floor, "rounded, less one where that is above x"),
     _whole("ceil", np.ceil, "rounded, and one where that is below x"),
     _whole("trunc", np.trunc, "floor of |x| with the sign of x"),
+    _integers("invert", 1, np.invert, "all bits turned over"),
+    _integers("right_shift", 2, np.right_shift, "x >> n; the sign of x follows from the left"),
+    _composite("floor_divide", 2, np.floor_divide, "a / b rounded down", Result.PROMOTE),
+    _composite("remainder", 2, np.remainder, "a - b * floor(a / b)", Result.PROMOTE),
+    _composite("fmod", 2, np.fmod, "a - b * trunc(a / b)", Result.PROMOTE),
     _test("isnan", np.isnan, "x differs from itself"),
     _test("isinf", np.isinf, "|x| is above the largest float"),
     _test("isfinite", np.isfinite, "|x| is at most the largest float"),

@@ -61,12 +61,24 @@ def mish(x: Any) -> Any:
     return x * np.tanh(softplus(x))
 
 
+def logical_shift(x: Any, amount: Any) -> Any:
+    """The bits of x moved to the right, zeros following from the left."""
+    bits: Any = np.asarray(x)
+    amount = np.asarray(amount)
+    unsigned = bits.view(f"u{bits.dtype.itemsize}")
+    return np.right_shift(unsigned, amount.view(unsigned.dtype)).view(bits.dtype)
+
+
 def _binary(name: str, fn: Meaning, alu: str, **more: Any) -> OpRow:
     return OpRow(name=name, family=Family.ELEMENTWISE, arity=2, meaning=fn, alu=alu, **more)
 
 
 def _test(name: str, fn: Meaning, *, commutative: bool = False) -> OpRow:
     return _binary(name, fn, name, result=Result.BOOL, commutative=commutative)
+
+
+def _integers(name: str, fn: Meaning, alu: str, doc: str, *, commutative: bool = True) -> OpRow:
+    return _binary(name, fn, alu, commutative=commutative, integers=True, doc=doc)
 
 
 def _unary(name: str, fn: Meaning, *, activation: str, doc: str = "") -> OpRow:
@@ -100,6 +112,16 @@ CORE_ROWS: tuple[OpRow, ...] = (
     _test("logical_and", np.logical_and, commutative=True),
     _test("logical_or", np.logical_or, commutative=True),
     _test("logical_xor", np.logical_xor, commutative=True),
+    _binary("power", np.power, "power", doc="x ** y of floats"),
+    _integers("bitwise_and", np.bitwise_and, "bitwise_and", "bit by bit"),
+    _integers("bitwise_or", np.bitwise_or, "bitwise_or", "bit by bit"),
+    _integers("bitwise_xor", np.bitwise_xor, "bitwise_xor", "bit by bit"),
+    _integers("left_shift", np.left_shift, "left_shift", "x << n", commutative=False),
+    _integers(
+        "logical_shift", logical_shift, "right_shift", "x >> n of unsigned x", commutative=False
+    ),
+    _integers("integer_add", np.add, "add", "modulo 2**32"),
+    _integers("integer_multiply", np.multiply, "multiply", "modulo 2**32"),
     OpRow(
         name="select",
         family=Family.ELEMENTWISE,
@@ -147,6 +169,14 @@ CORE_ROWS: tuple[OpRow, ...] = (
         doc="moves data: cast, transpose, slice, nested reshape, broadcast, concatenation window",
     ),
     *ROW_ROWS,
+    OpRow(
+        name="convert",
+        family=Family.COPY,
+        arity=1,
+        meaning=np.positive,
+        result=Result.GIVEN,
+        doc="whole numbers held as floats to integers",
+    ),
     OpRow(
         name="reshape",
         family=Family.RESHAPE,

@@ -41,7 +41,11 @@ class Result(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpRow:
-    """One op kind. ``arity`` counts inputs, tensors or immediates."""
+    """One op kind.
+
+    ``arity`` counts inputs, tensors or immediates. ``integers`` says that the op takes integers
+    only and is exact for all of them; other ops compute integers in float32.
+    """
 
     name: str
     family: Family
@@ -51,4 +55,5 @@ class OpRow:
     alu: str | None = None
     activation: str | None = None
     commutative: bool = False
+    integers: bool = False
     doc: str = ""

@@ -29,6 +29,9 @@ Array = Any
 RANGES = ((0.5, 1.5), (-1.0, 1.0))
 """Values are drawn from a positive range, where every function is defined, and a signed one."""
 
+WORDS = ((0, 32), (-(2**31), 2**31))
+"""For ops of integers only: one range in which all numbers are sensible shifts, and all words."""
+
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -40,9 +43,10 @@ def covers_equal_ops(facts: Facts) -> Iterator[str]:
     """Every cover's instruction and its ops give the same values."""
     for covered in covers(facts):
         try:
+            words = any(OPS[facts.program.ops[n].kind].integers for n in covered.computed)
             checks = (
-                _Check(facts, covered, values, at)
-                for values in RANGES
+                _Check(facts, covered, values, at, words)
+                for values in (WORDS if words else RANGES)
                 for at in _iterations(facts, covered.step.path)
             )
             problem = next((p for check in checks if (p := check.problem())), None)
@@ -69,6 +73,7 @@ class _Check:
     covered: Covered
     range: tuple[float, float]
     loops: Mapping[str, int]
+    words: bool
     made: dict[str, FactorOp] = field(default_factory=dict[str, FactorOp])
     used: list[str] = field(default_factory=list[str])
 
@@ -88,8 +93,9 @@ class _Check:
         if cover.made:
             got = self._rows(tiles, at)
         elif cover.instruction in _SEMANTICS:
+            numbers = {k: self.number(v) for k, v in cover.params.items()}
             with np.errstate(all="ignore"):
-                got = _SEMANTICS[cover.instruction]({**cover.params, **tiles}, axes)
+                got = _SEMANTICS[cover.instruction]({**numbers, **tiles}, axes)
         else:
             return "computes no op of a program"
         for slot in cover.writes:
@@ -156,7 +162,13 @@ class _Check:
             flat = flat * factor.size + place
         phase = zlib.crc32(tensor.encode()) / 2**32
         low, high = self.range
-        return low + (high - low) * np.mod(flat * GOLDEN + phase, 1.0)
+        values: Array = low + (high - low) * np.mod(flat * GOLDEN + phase, 1.0)
+        return values.astype(np.int32) if self.words else values
+
+    def number(self, value: Value) -> Any:
+        """A parameter as the instruction takes it: integers as words of 32 bits."""
+        whole = self.words and isinstance(value, int) and not isinstance(value, bool)
+        return np.asarray(value).astype(np.int32) if whole else value
 
     def value(self, tensor: str, places: list[Array]) -> Array:
         """What the covered ops compute at positions of a tensor."""
@@ -187,7 +199,7 @@ class _Check:
         if missing:
             raise _UnequalError(f"leaves digit {missing[0]} of op {op.name!r} open")
         values = [
-            np.asarray(i.value, np.float64)
+            np.asarray(i.value).astype(np.int32 if self.words else np.float64)
             if isinstance(i, Immediate)
             else self.value(i.tensor, self.positions(i, wide))
             for i in op.inputs

@@ -213,7 +213,7 @@ BROKEN: list[tuple[str, str, Instruction]] = [
         ),
     ),
     ("one_op_class", "mixes", ts(op1="bitwise_and", operand1=1)),
-    ("bit_dtypes", "one integer dtype", tt(op="bitwise_and")),
+    ("bit_dtypes", "integers of one width", tt(op="bitwise_and")),
     ("bit_dtypes", "must be integers", ts(dst=view(N), data=view(N), op0="bitwise_and")),
     ("scalar_pairs", "allowed are", ts("scalar", op0="maximum")),
     ("gpsimd_rsqrt", "rsqrt alone", ts("gpsimd")),

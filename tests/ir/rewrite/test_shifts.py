@@ -16,7 +16,7 @@ from nkigen_cp.ir.rewrite.shifts import BIASED
 from nkigen_cp.ir.tensor.graph import Axis, Graph, Immediate, Operand, identity_index
 from nkigen_cp.ir.tensor.interpret import interpret
 from nkigen_cp.ir.tensor.table import OPS
-from nkigen_cp.solver.covers import TEMPLATES
+from nkigen_cp.solver.templates import TEMPLATES
 from tests.ir.rewrite.sketch import Sketch, check
 
 ROWS, COLUMNS = 6, 8
