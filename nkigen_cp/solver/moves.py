@@ -28,7 +28,6 @@ from nkigen_cp.solver.store_cost import store_busy_ns, store_loops
 from nkigen_cp.solver.walks import walked_digits
 from nkigen_cp.targets.target import Target
 
-
 TRANSPOSED_BYTES = (2, 4)
 """Sizes of elements that the Tensor Engine transposes."""
 

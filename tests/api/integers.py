@@ -38,7 +38,8 @@ def pair(dtype: str, *shape: int) -> list[Array]:
     """Two such arrays; many elements of the second equal the first's or are next to them."""
     a, b = integers(dtype, *shape), integers(dtype, *shape, seed=1)
     near = np.random.default_rng(2).integers(0, 4, shape)
-    return [a, np.where(near == 0, a, np.where(near == 1, a ^ np.asarray(1, dtype), b))]
+    where: Any = np.where
+    return [a, where(near == 0, a, where(near == 1, a ^ np.asarray(1, dtype), b))]
 
 
 def assert_equal(function: Callable[..., Any], arrays: Sequence[Array]) -> None:
@@ -49,11 +50,11 @@ def assert_equal(function: Callable[..., Any], arrays: Sequence[Array]) -> None:
         warnings.simplefilter("ignore")
         graph = cp.trace(function, *arrays)
     got: Any = cp.simulate(cp.lower(cp.solve(graph, effort="fast")), *arrays)
-    several = isinstance(wanted, tuple)
-    for mine, theirs in zip(
-        got if several else [got], wanted if several else [wanted], strict=True
-    ):
-        want = np.asarray(theirs)
+    if not isinstance(wanted, tuple):
+        got, wanted = [got], [wanted]
+    results: list[Any] = [*wanted]
+    for mine, theirs in zip(got, results, strict=True):
+        want: Array = np.asarray(theirs)
         want = want.astype(NARROWED.get(want.dtype.name, want.dtype.name))
         assert mine.dtype == want.dtype
         np.testing.assert_array_equal(mine, want)

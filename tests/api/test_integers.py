@@ -1,3 +1,6 @@
+# The traced functions are lambdas over Any, whose parameters strict mode calls unknown.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Integers through the whole pipeline: exact above 2**24, and wrapping as numpy's do."""
 
 from __future__ import annotations

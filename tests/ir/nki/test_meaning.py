@@ -102,6 +102,18 @@ def test_bit_operators_keep_patterns() -> None:
     np.testing.assert_array_equal(got, [[15, 0]])
 
 
+def test_bit_operators_take_signed_for_unsigned() -> None:
+    a, b = np.array([[-1, 5]], np.int32), np.array([[0, 2**31]], np.uint32)
+    got = single(
+        "tensor_tensor", "vector", {"data1": a, "data2": b}, (1, 2), "uint32", op="bitwise_or"
+    )
+    np.testing.assert_array_equal(got, [[2**32 - 1, 2**31 + 5]])
+    got = single(
+        "tensor_scalar", "vector", {"data": b}, (1, 2), "int32", op0="bitwise_or", operand0=-2
+    )
+    np.testing.assert_array_equal(got, [[-2, -2]])
+
+
 def test_tensor_scalar_two_operators_reversed() -> None:
     a, v = data(9, 20), data(9, 1)
     got = single(
