@@ -58,7 +58,7 @@ def points(workload: str, rounds: int) -> Iterator[Point]:
             plan = request.solved(structure, admit=without(share, chance))
         except Infeasible:
             continue
-        kernel = lower_plan(request.program(plan), plan)
+        kernel = lower_plan(request.planned(plan), plan)
         found_ns = estimate(kernel, request.target).latency_ns
         if (plan.objective_ns, found_ns) not in known:
             known.add((plan.objective_ns, found_ns))

@@ -232,7 +232,7 @@ class Request:
 
     def ordered(self, plan: PlanData) -> PlanData:
         """The plan with its steps in the best order, checked; Ctrl-C leaves them as they are."""
-        program = self._planned(plan)
+        program = self.planned(plan)
         try:
             found = plan if self.clock is None else self.clock.ordered(program, plan)
         except KeyboardInterrupt:
@@ -249,7 +249,8 @@ class Request:
         self.programs.append((structure, structured(self.core, structure)))
         return self.programs[-1][1]
 
-    def _planned(self, plan: PlanData) -> Program:
+    def planned(self, plan: PlanData) -> Program:
+        """The program that the plan's steps speak about."""
         return planned(self.program(_structure(plan)))
 
     def unordered(self, structure: Structure, *, admit: Admit = everything) -> PlanData:
@@ -275,10 +276,10 @@ class Request:
         """For comparing structures: time, and the HBM bandwidth taken from the other cores."""
         if self.clock is None:
             return self._cost_ns(plan, plan.objective_ns)
-        return self._cost_ns(plan, self.clock.time_ns(self._planned(plan), plan))
+        return self._cost_ns(plan, self.clock.time_ns(self.planned(plan), plan))
 
     def _cost_ns(self, plan: PlanData, time_ns: float) -> float:
-        return time_ns + moved_bytes(self._planned(plan), plan) / self.target.hbm_bytes_per_ns
+        return time_ns + moved_bytes(self.planned(plan), plan) / self.target.hbm_bytes_per_ns
 
     def _searched(self, instance: Instance, first: Decisions) -> Outcome:
         told = None if self.hint is None else decisions_of(instance, self.hint)
