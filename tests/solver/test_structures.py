@@ -10,13 +10,13 @@ import pytest
 
 import nkigen_cp as cp
 from nkigen_cp.ir.factor.accumulate import split_from
-from nkigen_cp.ir.factor.program import Program
+from nkigen_cp.ir.factor.program import Loop, Program
 from nkigen_cp.ir.factor.refine import refine
 from nkigen_cp.solver.plan import Options
 from nkigen_cp.solver.plan.affine import joined
 from nkigen_cp.solver.solve import canonical
 from nkigen_cp.solver.structure.follow import parts
-from nkigen_cp.solver.structure.grow import proposals
+from nkigen_cp.solver.structure.grow import kept, proposals
 from nkigen_cp.solver.structure.loops import grown_at
 from nkigen_cp.solver.structure.tried import Proposal, Search, proposal
 from nkigen_cp.solver.structure.values import Structure
@@ -123,6 +123,41 @@ def test_a_block_of_one_set_of_partitions_is_not_cut_again() -> None:
         grown = list(grown_at(job, found, ["x"], (128, 256)))
         assert grown
         assert all(c.inner >= TRN2.partitions for s in grown for c in s.cuts)
+
+
+def _twice(x: Any) -> Any:
+    return np.exp(np.exp(x) * 2)
+
+
+@pytest.mark.parametrize("pressed", [False, True])
+def test_only_where_nothing_fits_a_loop_goes_between_others(pressed: bool) -> None:
+    graph = cp.trace(_twice, cp.spec((4, 3, 256, 64), "float32"))
+    job = Search(canonical(graph, Options()), TRN2, pressed=pressed)
+    digits = {o: [d.name for d in op.digits] for o, op in job.factored[()].ops.items()}
+    outer = Loop(name="L0", trips=4, digits={o: names[0] for o, names in digits.items()})
+    inner = Loop(name="L1", trips=256, digits={o: names[2] for o, names in digits.items()})
+    found = proposal(job, Structure(loops=(outer, inner)))
+    assert found is not None
+    (op, *_), (tensor, *_) = found.program.ops, found.program.inputs
+    grown = [job.program(s) for s in grown_at(job, found, [tensor], (128,))]
+    trips = [trips_around(p, op) for p in grown if p is not None]
+    assert [4, 256, 3] in trips
+    assert [3, 4, 256] in trips
+    assert ([4, 3, 256] in trips) is pressed
+
+
+def test_where_nothing_fits_those_nearest_to_it_are_kept_too() -> None:
+    """Loops seem to cost more than the little that is missing."""
+    job = _two_products_search()
+    fits = proposal(job, Structure())
+    assert fits is not None
+    coarse = fits.coarse
+    cheap = [
+        replace(fits, coarse=replace(coarse, missing_bytes=n, waiting_ns=coarse.waiting_ns - 1e6))
+        for n in range(1, 50)
+    ]
+    assert fits not in kept(job, [*cheap, fits])
+    assert fits in kept(replace(job, pressed=True), [*cheap, fits])
 
 
 def test_proposals_are_the_same_every_time() -> None:

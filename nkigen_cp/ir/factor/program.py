@@ -11,8 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from nkigen_cp.ir.dtypes import DType
 from nkigen_cp.ir.tensor.graph import Array, Attr, Graph, Immediate, Source
 
@@ -36,7 +34,7 @@ class FactorTensor:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def size_bytes(self) -> int:

@@ -76,7 +76,7 @@ def proposals(graph: Graph, target: Target) -> list[Proposal]:
     start = [p for p in (proposal(job, Structure()),) if p is not None]
     fitting, stuck = ([], []) if _crowding(graph, target) else _fitting(job, start)
     for beam in (stuck, start) if not fitting else ():
-        pressed = Search(graph, target, pressed=True)
+        pressed = job.looking_anew(pressed=True)
         again = [proposal(pressed, p.structure) for p in beam]
         fitting, _ = _fitting(pressed, [p for p in again if p is not None])
         if fitting:
@@ -109,7 +109,7 @@ def _fitting(job: Search, beam: list[Proposal]) -> tuple[list[Proposal], list[Pr
                 if found is not None and not found.coarse.hopeless and found not in grown:
                     grown.append(found)
         enough = min((p.coarse.total_ns for p in fitting), default=math.inf)
-        beam = _best(job, [p for p in grown if p.rank(target) < NEAR * enough])
+        beam = kept(job, [p for p in grown if p.rank(target) < NEAR * enough])
         since += 1
         if beam and beam[0].rank(target) < reached[0].rank(target) * WORTH:
             reached, since = beam, 0
@@ -211,7 +211,7 @@ def _in_pieces(job: Search, p: Proposal) -> Proposal:
     return p if program is None else replace(p, structure=structure, program=program)
 
 
-def _best(job: Search, grown: list[Proposal]) -> list[Proposal]:
+def kept(job: Search, grown: list[Proposal]) -> list[Proposal]:
     """The best few, not all of them the same loops in other blocks.
 
     When pressed, as many that come nearest to fitting: loops cost more than what is missing seems

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from nkigen_cp.ir.factor.accumulate import split_from
 from nkigen_cp.ir.factor.cuts import Cut
 from nkigen_cp.ir.factor.nest import common_path
 from nkigen_cp.ir.factor.program import FactorOp, FactorTensor, Loop, Program
+from nkigen_cp.solver.homes import Path
 from nkigen_cp.solver.structure.follow import Axis, follow, instances, parts
 from nkigen_cp.solver.structure.tried import Proposal, Search
 from nkigen_cp.solver.structure.values import Structure
@@ -184,31 +185,38 @@ def _with_loop(
             if loops not in tried:
                 tried.append(loops)
                 yield Structure(cuts=cut, loops=loops)
-    if scope:
-        yield from _outside(job, Structure(cuts=cut, loops=structure.loops), named)
+    # Between others a loop makes what lives in the outer ones no smaller: only where nothing fits.
+    between = min(len(scope), max(len(o.path) for o in around) - 1) + 1
+    for depth in range(between if job.pressed else min(1, len(scope))):
+        yield from _around(job, Structure(cuts=cut, loops=structure.loops), named, scope[:depth])
 
 
-def _outside(
-    job: Search, structure: Structure, named: Sequence[tuple[str, str]]
+def _around(
+    job: Search, structure: Structure, named: Sequence[tuple[str, str]], scope: Path
 ) -> Iterator[Structure]:
-    """Loops over the same factors around the loops that are there.
+    """Loops over the same factors inside of the loops ``scope``, around those that are there.
 
     Of those only what runs along the axis as a whole can be inside: else there is no such program.
     """
-    bare = job.program(Structure(cuts=structure.cuts))
+    outer = tuple(k for k in structure.loops if k.name in scope)
+    inner = tuple(k for k in structure.loops if k.name not in scope)
+    bare = job.program(Structure(cuts=structure.cuts, loops=outer))
     if bare is None:
         return
     factors = {t: [f.name for f in x.factors] for t, x in bare.tensors.items()}
     seeds = [(t, f) for t, f in named if f in factors.get(t, ())]
     if not seeds:
         return
-    axis = follow(bare, seeds, list(bare.ops))
+    among = [n for n, o in bare.ops.items() if o.path[: len(scope)] == scope]
+    axis = follow(bare, seeds, among)
     counted = {(o, d) for k in structure.loops for o, d in k.digits.items()}
     along = {
         o: d for o, d in axis.digits.items() if _outermost(bare.ops[o], d) and (o, d) not in counted
     }
-    groups = instances(bare, replace(axis, digits=along), list(bare.ops))
-    inside = {o for k in structure.loops for o in k.digits}
+    if scope:
+        along = _in_whole_loops(along, inner)
+    groups = instances(bare, replace(axis, digits=along), among)
+    inside = {o for k in inner for o in k.digits}
     loops = [
         Loop(
             name=f"L{len(structure.loops) + k}",
@@ -220,7 +228,18 @@ def _outside(
     ]
     depth = 1 + max(sum(o in k.digits for k in structure.loops) for o in inside)
     if loops and depth <= DEEPEST:
-        yield Structure(cuts=structure.cuts, loops=(*loops, *structure.loops))
+        yield Structure(cuts=structure.cuts, loops=(*outer, *loops, *inner))
+
+
+def _in_whole_loops(along: Mapping[str, str], loops: Sequence[Loop]) -> dict[str, str]:
+    """The ops along an axis without those in loops with other ops: one loop is in one place."""
+    found = dict(along)
+    while True:
+        mixed = [k for k in loops if any(o in found for o in k.digits)]
+        mixed = [k for k in mixed if not all(o in found for o in k.digits)]
+        if not mixed:
+            return found
+        found = {o: d for o, d in found.items() if not any(o in k.digits for k in mixed)}
 
 
 def _outermost(op: FactorOp, digit: str) -> bool:

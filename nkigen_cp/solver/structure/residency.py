@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -213,20 +214,27 @@ def _partition_bytes(
     program: Program, tensor: FactorTensor, fixed: Sequence[str], target: Target
 ) -> int:
     """Bytes per partition if a run of factors fills the partitions as well as it can."""
-    sizes = [f.size for f in tensor.factors if f.name not in fixed]
-    best = 1
-    for j in range(len(sizes)):
-        inner = 1
-        for size in reversed(sizes[: j + 1]):
-            block = min(size, target.partitions // inner)
-            best = max(best, block * inner)
-            inner *= size
-            if inner >= target.partitions:
-                break
+    sizes = tuple(f.size for f in tensor.factors if f.name not in fixed)
+    best = _most_partitions(sizes, target.partitions)
     row_bytes = math.prod(sizes) * tensor.dtype.size_bytes
     if row_bytes <= target.sbuf_partition_bytes and _repeated(program, tensor.name):
         best = 1
     return -(-math.prod(sizes) // best) * tensor.dtype.size_bytes
+
+
+@functools.cache
+def _most_partitions(sizes: tuple[int, ...], partitions: int) -> int:
+    """The most partitions that a run of factors of these sizes can fill."""
+    best = 1
+    for j in range(len(sizes)):
+        inner = 1
+        for size in reversed(sizes[: j + 1]):
+            block = min(size, partitions // inner)
+            best = max(best, block * inner)
+            inner *= size
+            if inner >= partitions:
+                break
+    return best
 
 
 def _repeated(program: Program, tensor: str) -> bool:

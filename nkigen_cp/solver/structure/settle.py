@@ -32,10 +32,11 @@ def settle(options: Mapping[str, Options], steps: int, room: int) -> Settled:
         load.add(t, residency)
     stuck = [False] * len(load.bytes)
     while True:
-        worst = max(range(len(stuck)), key=lambda k: (not stuck[k], load.bytes[k]))
-        over = load.bytes[worst] - room
-        if stuck[worst] or over <= 0:
+        full = [k for k, size in enumerate(load.bytes) if size > room and not stuck[k]]
+        if not full:
             break
+        worst = max(full, key=load.bytes.__getitem__)
+        over = load.bytes[worst] - room
         best: tuple[float, str, Residency] | None = None
         for t, here in load.alive[worst].items():
             now = found.taken[t]

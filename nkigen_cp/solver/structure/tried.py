@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nkigen_cp.errors import PlanError
 from nkigen_cp.ir.factor.cuts import Cut, axes_of
@@ -61,7 +61,12 @@ class Search:
     generated: list[str] | None = None
 
     def __post_init__(self) -> None:
-        self.factored[()] = refine(self.graph)
+        if () not in self.factored:
+            self.factored[()] = refine(self.graph)
+
+    def looking_anew(self, *, pressed: bool) -> Search:
+        """A search over the same programs that has not looked at any."""
+        return replace(self, pressed=pressed, seen={}, generated=None)
 
     def made_on_chip(self) -> list[str]:
         """The constants that the chip can make itself, if they are to be made anew."""
