@@ -13,7 +13,7 @@ from nkigen_cp.schedule.rigid import SIMULATED, Rigid, Schedule
 ROUNDS = {"fast": 12, "balanced": 40, "max": 200}
 """Rounds of moves, by effort."""
 
-STARTS = 3_000_000
+STARTS = 1_000_000
 """Starts of items that are worked out at most for one order: many items have fewer rounds."""
 
 MOST_DELAY = 7
@@ -36,9 +36,8 @@ def reordered(problem: Problem, effort: str) -> Schedule | None:
     """
     rigid = Rigid(problem)
     found = _passes(rigid, effort)
-    for order in listed(problem, effort):
-        schedule = _one_pass(rigid, order)
-        found += [schedule] if schedule is not None else []
+    listing = (_one_pass(rigid, order) for order in listed(problem, "fast"))
+    found += [s for s in listing if s is not None]
     return min(found, key=lambda s: s.length_ns, default=None)
 
 

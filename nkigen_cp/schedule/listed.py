@@ -30,6 +30,9 @@ STARTS = {"fast": 0, "balanced": 80_000, "max": 800_000}
 DRAWS_PER_ITEM = 8
 """Draws at most, times the number of items: few items have few orders."""
 
+IDLE = 1.05
+"""An order that takes less than this times the work of its busiest lane is left as it is."""
+
 CHANGED = 3
 """Items whose way is changed in a draw."""
 
@@ -73,7 +76,8 @@ def _drawn(
 ) -> tuple[int, ...]:
     count = len(best)
     chance, kept = random.Random(0), [1.0] * count
-    for _ in range(min(STARTS[effort] // count, DRAWS_PER_ITEM * count)):
+    idle = best_ns > IDLE * lister.rigid.work_ns()
+    for _ in range(min(STARTS[effort] // count, DRAWS_PER_ITEM * count) if idle else 0):
         weights = list(kept)
         for _ in range(CHANGED):
             weights[chance.randrange(count)] = chance.uniform(*FACTORS)

@@ -18,6 +18,7 @@ from nkigen_cp.solver.solve import canonical
 from nkigen_cp.solver.structure.follow import parts
 from nkigen_cp.solver.structure.grow import kept, proposals
 from nkigen_cp.solver.structure.loops import grown_at
+from nkigen_cp.solver.structure.together import together
 from nkigen_cp.solver.structure.tried import Proposal, Search, proposal
 from nkigen_cp.solver.structure.values import Structure
 from nkigen_cp.solver.structure.waiting import unlooped_in
@@ -170,3 +171,18 @@ def test_steps_of_a_pattern_that_count_on_are_joined() -> None:
     cut = [(-256, 2), (-128, 2), (256, 2), (128, 2), (1, 128)]
     assert joined(cut) == ((-128, 4), (1, 512))
     assert joined([(2, 8), (1, 4)]) == ((2, 8), (1, 4))
+
+
+def test_windows_side_by_side_share_a_loop_where_the_mask_crowds_sbuf() -> None:
+    found = proposed(sdpa_causal, [((1, 2, 2048, 64), "bfloat16")] * 3, smaller(15))
+    assert all(p.pressed for p in found)
+    for p, copies in zip(found[:2], (2, 1), strict=True):
+        heads, rows = p.structure.loops
+        assert (heads.trips, rows.trips, rows.copies) == (2, 4, copies)
+        looped = [o for o in p.program.ops.values() if o.path]
+        assert all(o.path == (heads.name, rows.name) for o in looped)
+        made = [o.output.tensor for o in looped if o.output.tensor in p.program.pieces]
+        assert sorted(made) == sorted(p.program.pieces)  # all windows of the result
+    apart = found[2].structure.loops[1:]
+    assert len(apart) > 1
+    assert together(Search(found[0].program.graph, smaller(15), pressed=True), found[:1]) == []

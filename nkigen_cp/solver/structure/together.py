@@ -30,7 +30,11 @@ def together(job: Search, found: Sequence[Proposal]) -> list[Proposal]:
 def _with_loops(job: Search, p: Proposal, loops: tuple[Loop, ...]) -> Proposal | None:
     structure = Structure(splits=p.structure.splits, cuts=p.structure.cuts, loops=loops)
     program = job.program(structure)
-    return None if program is None else replace(p, structure=structure, program=program)
+    if program is None:
+        return None
+    # The program may be one that was made before, with other names for the same loops.
+    structure = replace(structure, loops=tuple(program.loops.values()))
+    return replace(p, structure=structure, program=program)
 
 
 def _joined(p: Proposal) -> Iterator[tuple[Loop, ...]]:
