@@ -30,7 +30,7 @@ def integers(dtype: str, *shape: int, seed: int = 0) -> Array:
     values = random.integers(info.min, info.max, shape, dtype=dtype, endpoint=True)
     special = extremes(dtype)
     random.shuffle(special)
-    values.flat[: special.size] = special[: values.size]
+    np.put(values, np.arange(min(special.size, values.size)), special)
     return values
 
 
