@@ -110,10 +110,11 @@ def simulate(kernel: Kernel, *args: Any, watch: Sequence[str] = (), **kwargs: An
     """
     graph = _graph(kernel)
     arrays = _flat(graph, args, kwargs)
-    done = run(kernel, arrays, _target(kernel), watch=watch)
+    done = run(kernel, compare.given(graph, arrays), _target(kernel), watch=watch)
+    results = compare.results(graph, done)
     returned = len(graph.output_names)
-    _write_back(graph, arrays, done.outputs[returned:])
-    result = _rebuilt(graph, done.outputs[:returned])
+    _write_back(graph, arrays, results[returned:])
+    result = _rebuilt(graph, results[:returned])
     return (result, watching.values(kernel, done, watch)) if watch else result
 
 

@@ -229,9 +229,10 @@ def write(target: TracedTensor, patch: Patch) -> None:
     Raises:
         ReadOnlyError: several elements of the array are one in memory.
     """
-    if not all(line.to.size for line in patch.lines):
-        return
     builder, memory = target.builder, target.memory
+    if not all(line.to.size for line in patch.lines):
+        _touch(memory, root_of(target))
+        return
     anchor, places = _anchored(target)
     patch = _laid(patch, places)
     if _spans(anchor):
@@ -265,17 +266,22 @@ def _laid(patch: Patch, places: Sequence[_Place]) -> Patch:
     return replace(patch, lines=lines, base=tuple(base))
 
 
-def _cover(memory: Memory, root: TracedTensor, shape: tuple[int, ...], patch: Patch) -> None:
-    builder = root.builder
+def _touch(memory: Memory, root: TracedTensor) -> list[Patch]:
+    """What the memory holds when something is written."""
     if memory.patches is None:
         memory.patches, memory.shape = [_first(memory, root)], root.shape
         memory.known = False
+    memory.version += 1
+    return memory.patches
+
+
+def _cover(memory: Memory, root: TracedTensor, shape: tuple[int, ...], patch: Patch) -> None:
+    builder, patches = root.builder, _touch(memory, root)
     if memory.shape != shape:
         value = _content(builder, memory, root)
         turned = builder.emit(reshape_step(value, shape), shape, root.element)
-        memory.patches, memory.shape = [whole(turned)], shape
-    memory.patches = covered(memory.patches, patch)
-    memory.version += 1
+        patches, memory.shape = [whole(turned)], shape
+    memory.patches = covered(patches, patch)
 
 
 def _first(memory: Memory, root: TracedTensor) -> Patch:

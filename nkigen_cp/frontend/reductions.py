@@ -86,6 +86,11 @@ def _of_truth(kind: str) -> Handler:
     """A reduction of whether the elements differ from 0."""
 
     def handle(a: TracedTensor, axis: Any = None, *, keepdims: bool = False) -> TracedTensor:
+        chosen = normalize_axes(axis, a.ndim)
+        if kind != "sum" and any(a.shape[d] == 0 for d in chosen):
+            shape = [1 if d in chosen else n for d, n in enumerate(a.shape)]
+            nothing = np.full(shape, kind == "min")
+            return a.builder.constant(nothing if keepdims else np.squeeze(nothing, chosen))
         return reduce(kind, _truth(a), axis, keepdims, None)
 
     return handle

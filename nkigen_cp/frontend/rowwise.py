@@ -93,7 +93,7 @@ def accumulate(kind: str, x: TracedTensor, axis: Any, dtype: object = None) -> T
         x = cast_to(x, x.builder.narrowed(dtype))
     elif kind in ("cumsum", "cumprod"):
         wide = WIDE_SUMS.get(x.element.kind, x.element)
-        if kind == "cumsum" and x.size * SMALL.get(x.element.name, EXACT) < EXACT:
+        if kind == "cumsum" and 0 < x.size * SMALL.get(x.element.name, EXACT) < EXACT:
             return cast_to(accumulate(kind, cast_to(x, FLOAT32), axis), wide)
         x = cast_to(x, wide)
     return in_rows(x, axis, lambda rows: _folded(kind, rows))

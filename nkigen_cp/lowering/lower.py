@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from nkigen_cp.ir.factor.program import FactorTensor, HbmWindow, Program
 from nkigen_cp.ir.factor.windows import joints
 from nkigen_cp.ir.nki.kernel import Affine, Holding, Kernel, Memory
@@ -137,7 +139,11 @@ def lower_steps(
     for name, window in (*program.windows.items(), *program.pieces.items()):
         _window(job, name, window)
     _steps(job, steps, len(inside))
-    bound = {c: a for c, a in program.constants.items() if _is_bound(plan, c)}
+    bound = {
+        job.places[f"{c}@hbm"].buffer.name: np.atleast_1d(a)
+        for c, a in program.constants.items()
+        if _is_bound(plan, c)
+    }
     return Kernel(
         name=job.b.unique(plan.kernel) if plan.kernel not in job.b.names else plan.kernel,
         target_name=plan.target,
@@ -150,7 +156,7 @@ def lower_steps(
         buffers=job.b.buffers,
         body=tuple(job.b.open[0]),
         holdings=job.holdings,
-        bound_inputs={job.places[f"{c}@hbm"].buffer.name: a for c, a in bound.items()},
+        bound_inputs=bound,
     )
 
 

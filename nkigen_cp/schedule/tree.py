@@ -36,7 +36,7 @@ class Level:
 def levels(plan: PlanData) -> list[Path]:
     """The paths of all loop bodies, inner ones first; that of the whole plan last."""
     paths = dict.fromkeys(s.path[:k] for s in plan.steps for k in range(len(s.path) + 1))
-    return sorted(paths or {(): None}, key=lambda p: -len(p))
+    return sorted(paths, key=lambda p: -len(p))
 
 
 def level_of(plan: PlanData, path: Path) -> Level:

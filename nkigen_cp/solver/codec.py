@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import math
 import types
 import typing
 import zlib
@@ -40,7 +41,18 @@ def encode(value: Any) -> Any:
         return [encode(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, np.ndarray):
         return encode_array(value)  # pyright: ignore[reportUnknownArgumentType]
-    return value
+    return {"float": repr(value)} if _is_infinite(value) else value
+
+
+def _is_infinite(value: Any) -> bool:
+    """Whether a value is an infinity or no number, for which JSON has no word."""
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _infinite(data: Any) -> float | None:
+    """The infinite number that JSON data stands for."""
+    entries = typing.cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    return float(entries["float"]) if list(entries) == ["float"] else None
 
 
 def encode_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
@@ -67,6 +79,9 @@ def decode(hint: Any, data: Any, where: str) -> Any:  # noqa: PLR0911 - one retu
     Raises:
         PlanError: the data does not have the shape the type asks for; names the place.
     """
+    number = _infinite(data)
+    if number is not None:
+        return number
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return _decode_union(typing.get_args(hint), data, where)

@@ -36,7 +36,7 @@ def refine(graph: Graph, wanted: Sequence[Cut] = ()) -> Program:
     found = {**windows, **pieces}
     cuts = [*wanted, *(c for cut in wanted for c in _in_windows(separated, cut, found))]
     whole = _factored(separated, find_cuts(separated, cuts))
-    bases = dict.fromkeys(p.base for p in pieces.values())
+    bases = dict.fromkeys((*updated, *(p.base for p in pieces.values())))
     outputs = [
         name
         for out in graph.result_names

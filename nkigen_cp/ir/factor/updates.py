@@ -54,8 +54,8 @@ def updates(graph: Graph) -> dict[str, str]:
         if not _pays(graph, writers, written) or any(_copies(graph, o, name) for o in written):
             continue
         waits = order.copy()
-        readers = [o for o in graph.consumers(name) if o not in writers]
-        waits.add_edges_from((r.name, w.name) for r in readers for w in written if r != w)
+        readers = _readers(graph, name, new)
+        waits.add_edges_from((r, w.name) for r in readers for w in written)
         waits.remove_nodes_from(o.name for o in writers if _keeps(o, name))
         if networkx.is_directed_acyclic_graph(waits):
             found[new], order = name, waits
@@ -76,6 +76,19 @@ def _order(graph: Graph) -> networkx.DiGraph[str]:
     waits.add_nodes_from(graph.ops)
     waits.add_edges_from(graph.dag.edges())
     return waits
+
+
+def _readers(graph: Graph, tensor: str, new: str) -> dict[str, None]:
+    """The ops that read a tensor, or a view of it, but for those that write its new value."""
+    found: dict[str, None] = {}
+    for op in graph.consumers(tensor):
+        target = op.outputs[0].tensor
+        if target == new:
+            continue
+        found[op.name] = None
+        if op.kind == "copy":
+            found |= _readers(graph, target, new)
+    return found
 
 
 def _keeps(op: Op, name: str) -> bool:

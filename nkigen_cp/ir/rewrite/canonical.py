@@ -15,6 +15,7 @@ from nkigen_cp.ir.rewrite.constants import (
     share_constants,
 )
 from nkigen_cp.ir.rewrite.draft import Draft
+from nkigen_cp.ir.rewrite.empty import without_empty
 from nkigen_cp.ir.rewrite.integers import make_integers_exact
 from nkigen_cp.ir.rewrite.precision import check_precision, set_contract_dtypes
 from nkigen_cp.ir.rewrite.scales import scale_after_contractions
@@ -77,7 +78,7 @@ def simplify(graph: Graph, *, matmul_precision: str = "exact") -> Graph:
 
 def _simplified(graph: Graph, precision: str) -> Draft:
     check_precision(precision)
-    draft = Draft(graph)
+    draft = Draft(without_empty(graph))
     _until_settled(draft, lambda: _round(draft, precision))
     make_integers_exact(draft)
     _until_settled(draft, lambda: _round(draft, precision))
