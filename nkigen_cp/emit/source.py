@@ -109,7 +109,8 @@ class _Printer:
     def module(self) -> list[str]:
         """All lines of the module."""
         scope, in_place = self._scope, self._form is Form.IN_PLACE
-        border = (*scope.parameters, *scope.results)
+        made = [n for n in scope.results if n not in scope.parameters]
+        border = (*scope.parameters, *made)
         arguments = border if in_place else scope.parameters
         names = [scope.names[n] for n in arguments]
         head = wrapped_call(f"def {scope.function}", names, 0)
@@ -120,7 +121,7 @@ class _Printer:
             *head[:-1],
             f"{head[-1]}:",
         ]
-        for name in () if in_place else scope.results:
+        for name in () if in_place else made:
             self._allocate(scope.buffers[name])
         for name in border:
             self._reshape(name)

@@ -131,9 +131,10 @@ def lower_steps(
         updated = name in program.updated.values()
         _border(job, name, Memory.UPDATED if updated else Memory.INPUT)
     for name in program.graph.result_names:
-        if name in program.updated:
-            before = job.places[f"{program.updated[name]}@hbm"]
-            job.places[f"{name}@hbm"] = replace(before, tensor=program.tensors[name])
+        new = program.returned.get(name, name)
+        if new in program.updated:
+            before = job.places[f"{program.updated[new]}@hbm"]
+            job.places[f"{name}@hbm"] = replace(before, tensor=program.tensors[new])
         else:
             _border(job, name, Memory.OUTPUT)
     for name, window in (*program.windows.items(), *program.pieces.items()):

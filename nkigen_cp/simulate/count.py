@@ -83,8 +83,7 @@ def count(kernel: Kernel) -> Counts:
     crossing = (
         *kernel.inputs,
         *kernel.bound_inputs,
-        *kernel.outputs,
-        *(n for n in kernel.mutated_outputs if n not in kernel.inputs),
+        *(n for n in (*kernel.outputs, *kernel.mutated_outputs) if n not in kernel.inputs),
     )
     return Counts(
         instructions=tally.kinds.total(),

@@ -87,6 +87,19 @@ def test_updated_in_place(function: Callable[..., Any]) -> None:
     assert "dst=cache[" in source
 
 
+def test_an_input_that_is_returned_is_not_copied() -> None:
+    def fn(cache: Any, k: Any) -> Any:
+        cache[0] = k[1]
+        return k * 2, cache
+
+    kernel = assert_same(fn, [normal(64, 16), normal(3, 16, seed=1)])
+    counts = cp.count(kernel)
+    assert counts.hbm_written_bytes == (16 + 3 * 16) * 4
+    assert counts.compulsory_bytes == (64 * 16 + 3 * 16 + 16 + 3 * 16) * 4
+    assert kernel.outputs[1] == "cache"
+    assert cp.emit_nki(kernel).rstrip().endswith(", cache")
+
+
 def test_only_the_window_moves() -> None:
     kernel = assert_same(columns, [normal(64, 16), normal(64, 3, seed=1)])
     counts = cp.count(kernel)

@@ -194,7 +194,8 @@ class Program:
     ``windows`` are the tensors that are parts of inputs, ``pieces`` those that make up outputs and
     stand for them in ``outputs``; ``loops`` those that ops' paths name.
     ``updated`` maps the new values of inputs that are updated in place to these inputs: two names
-    of one place in HBM, the first of which is there once its pieces are stored.
+    of one place in HBM, the first of which is there once its pieces are stored. ``returned`` are
+    outputs that are such new values and nothing else.
     ``carried`` maps the value of an accumulator before an iteration to that after it: two names of
     one place in memory.
     """
@@ -211,6 +212,7 @@ class Program:
     pieces: Mapping[str, HbmWindow] = field(default_factory=dict[str, HbmWindow])
     loops: Mapping[str, Loop] = field(default_factory=dict[str, Loop])
     updated: Mapping[str, str] = field(default_factory=dict[str, str])
+    returned: Mapping[str, str] = field(default_factory=dict[str, str])
     carried: Mapping[str, str] = field(default_factory=dict[str, str])
     _writers: Mapping[str, tuple[FactorOp, ...]] = field(init=False, repr=False, compare=False)
     _readers: Mapping[str, tuple[FactorOp, ...]] = field(init=False, repr=False, compare=False)

@@ -29,17 +29,18 @@ def refine(graph: Graph, wanted: Sequence[Cut] = ()) -> Program:
 
     ``wanted`` are cuts that loops need besides those of the views.
     """
-    separated, renewed, updated = separate_updates(graph)
+    separated, renewed = separate_updates(graph)
     separated, windows = separate_inputs(separated)
     separated, pieces = separate_outputs(separated)
-    pieces = {**renewed, **pieces}
+    pieces = {**renewed.pieces, **pieces}
     found = {**windows, **pieces}
     cuts = [*wanted, *(c for cut in wanted for c in _in_windows(separated, cut, found))]
     whole = _factored(separated, find_cuts(separated, cuts))
-    bases = dict.fromkeys((*updated, *(p.base for p in pieces.values())))
+    bases = dict.fromkeys((*renewed.updated, *(p.base for p in pieces.values())))
     outputs = [
         name
         for out in graph.result_names
+        if out not in renewed.returned
         for name in ([p for p, w in pieces.items() if w.base == out] if out in bases else [out])
     ]
     program = replace(
@@ -48,7 +49,8 @@ def refine(graph: Graph, wanted: Sequence[Cut] = ()) -> Program:
         outputs=tuple(outputs),
         windows=windows,
         pieces=pieces,
-        updated=updated,
+        updated=renewed.updated,
+        returned=renewed.returned,
     )
     return compose_views(program)
 

@@ -7,23 +7,36 @@ the same place. What is written makes tensors of its own, each a window of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import networkx
 
 from nkigen_cp.ir.factor.program import HbmWindow
-from nkigen_cp.ir.rewrite.index import normal
+from nkigen_cp.ir.rewrite.index import is_identity, normal
 from nkigen_cp.ir.tensor.graph import Graph, Op, Operand, Tensor
 
 Window = tuple[tuple[int, ...], tuple[int, ...]]
 """First position and extent in every dim."""
 
 
-def separate_updates(graph: Graph) -> tuple[Graph, dict[str, HbmWindow], dict[str, str]]:
-    """The graph that writes windows alone, what windows they are, and new value -> its input."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Updates:
+    """What is done in place: ``updated`` maps new values to their inputs.
+
+    ``pieces`` are the windows that are written, ``returned`` the outputs that are new values.
+    """
+
+    updated: dict[str, str]
+    pieces: dict[str, HbmWindow]
+    returned: dict[str, str]
+
+
+def separate_updates(graph: Graph) -> tuple[Graph, Updates]:
+    """The graph that writes windows alone, and what these are."""
     updated = updates(graph)
-    ops = dict(graph.ops)
+    returned = _returned(graph, updated)
+    ops = {n: o for n, o in graph.ops.items() if o.outputs[0].tensor not in returned}
     tensors: dict[str, Tensor] = dict(graph.tensors)
     pieces: dict[str, HbmWindow] = {}
     for new, name in updated.items():
@@ -38,7 +51,21 @@ def separate_updates(graph: Graph) -> tuple[Graph, dict[str, HbmWindow], dict[st
             tensors[part] = replace(graph.tensors[new], name=part, shape=shape)
             index = tuple(replace(d, offset=0) for d in op.outputs[0].index)
             ops[op.name] = replace(op, outputs=(Operand(tensor=part, index=index),))
-    return replace(graph, tensors=tensors, ops=ops), pieces, updated
+    made = Updates(updated=updated, pieces=pieces, returned=returned)
+    return replace(graph, tensors=tensors, ops=ops), made
+
+
+def _returned(graph: Graph, updated: Mapping[str, str]) -> dict[str, str]:
+    """The outputs that are nothing but updated values, and of which."""
+    found: dict[str, str] = {}
+    for out in graph.output_names:
+        writers = graph.producers(out)
+        source = writers[0].operands[0].tensor if len(writers) == 1 else None
+        if source is None or source not in updated or graph.consumers(out):
+            continue
+        if is_identity(writers[0], graph.tensors):
+            found[out] = source
+    return found
 
 
 def updates(graph: Graph) -> dict[str, str]:
@@ -62,13 +89,17 @@ def updates(graph: Graph) -> dict[str, str]:
     return found
 
 
-def written_bytes(graph: Graph, new: str) -> int:
-    """Bytes of a mutated input that are written: all of it, or the windows."""
-    tensor, name = graph.tensors[new], updates(graph).get(new)
-    if name is None:
-        return tensor.size_bytes
-    windows = [_written(o) for o in graph.producers(new) if not _keeps(o, name)]
-    return sum(math.prod(w[1]) for w in windows if w is not None) * tensor.dtype.size_bytes
+def stored_bytes(graph: Graph) -> int:
+    """Bytes of a graph's results that have to be written: of updated inputs the windows."""
+    updated = updates(graph)
+    returned = _returned(graph, updated)
+    whole = [n for n in graph.result_names if n not in updated and n not in returned]
+    size = sum(graph.tensors[n].size_bytes for n in whole)
+    for new, name in updated.items():
+        windows = [_written(o) for o in graph.producers(new) if not _keeps(o, name)]
+        elements = sum(math.prod(w[1]) for w in windows if w is not None)
+        size += elements * graph.tensors[new].dtype.size_bytes
+    return size
 
 
 def _order(graph: Graph) -> networkx.DiGraph[str]:

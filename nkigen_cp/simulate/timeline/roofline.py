@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from nkigen_cp.ir.dtypes import FLOAT32
-from nkigen_cp.ir.factor.updates import written_bytes
+from nkigen_cp.ir.factor.updates import stored_bytes
 from nkigen_cp.ir.nki.kernel import Instruction, Kernel, Loop, Statement, View
 from nkigen_cp.ir.nki.loops import iterations
 from nkigen_cp.ir.rewrite.canonical import simplify
@@ -59,9 +59,7 @@ def roofline(
 
 def compulsory_bytes(graph: Graph) -> int:
     """Bytes of the graph's inputs and outputs once, and what is written of mutated inputs."""
-    crossing = (*graph.input_names, *graph.output_names)
-    once = sum(graph.tensors[name].size_bytes for name in crossing)
-    return once + sum(written_bytes(graph, new) for new in graph.mutated.values())
+    return sum(t.size_bytes for t in graph.inputs) + stored_bytes(graph)
 
 
 def hbm_bound_ns(kernel: Kernel, target: Target) -> float:
