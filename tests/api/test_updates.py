@@ -51,6 +51,11 @@ def returned(cache: Any, k: Any) -> Any:
     return cache
 
 
+def doubled(cache: Any, k: Any) -> Any:
+    cache[0] = k[0]
+    return cache * 2, cache * 1
+
+
 def two_caches(cache: Any, k: Any) -> Any:
     other = k.T
     cache[0] = k[1]
@@ -70,6 +75,7 @@ PLACED: tuple[Callable[..., Any], ...] = (
     old_and_new,
     rows_added,
     returned,
+    doubled,
     two_caches,
 )
 

@@ -63,7 +63,7 @@ def _returned(graph: Graph, updated: Mapping[str, str]) -> dict[str, str]:
         source = writers[0].operands[0].tensor if len(writers) == 1 else None
         if source is None or source not in updated or graph.consumers(out):
             continue
-        if is_identity(writers[0], graph.tensors):
+        if writers[0].kind == "copy" and is_identity(writers[0], graph.tensors):
             found[out] = source
     return found
 
