@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 import nkigen_cp as cp
 from nkigen_cp.errors import ArgumentError
 from nkigen_cp.ir.nki.kernel import Kernel
-from tests.frontend.written import CASES, normal, wanted
+from tests.frontend.written import CASES, STEPS, Steps, mixed, normal, wanted
 
 
 def assert_same(function: Callable[..., Any], arrays: Sequence[Any]) -> Kernel:
@@ -49,3 +50,9 @@ def test_an_array_to_write_to_must_allow_it() -> None:
     x.flags.writeable = False
     with pytest.raises(ArgumentError, match="'x' is a read-only array"):
         cp.simulate(kernel, x)
+
+
+@settings(deadline=None, max_examples=10)
+@given(STEPS)
+def test_any_views_and_writes(steps: Steps) -> None:
+    assert_same(mixed(steps), [normal(3, 4), normal(16, 5, seed=1)])

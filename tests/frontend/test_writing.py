@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nkigen_cp.errors import (
     IndexUnsupportedError,
@@ -24,7 +23,7 @@ from nkigen_cp.errors import (
 from nkigen_cp.frontend import spec, trace, unflatten
 from nkigen_cp.ir.tensor.interpret import interpret
 from nkigen_cp.ir.tensor.verify import verify_graph
-from tests.frontend.written import CASES, normal, wanted
+from tests.frontend.written import CASES, STEPS, Steps, mixed, normal, wanted
 
 
 def assert_same(function: Callable[..., Any], arrays: Sequence[Any]) -> None:
@@ -185,45 +184,7 @@ def test_numpys_own_functions_are_back_after_a_trace() -> None:
     assert type(np.zeros(3)) is np.ndarray
 
 
-VIEWS: tuple[Callable[[Any], Any], ...] = (
-    lambda a: a[1:],
-    lambda a: a[::-1],
-    lambda a: a[::2],
-    lambda a: a[..., :2],
-    lambda a: a[0],
-    lambda a: a[-1:],
-    lambda a: a.T,
-    lambda a: a.reshape(-1),
-    lambda a: a.reshape(-1, 2) if a.size % 2 == 0 else a.reshape(-1, 1),
-    lambda a: a[None],
-    lambda a: a.ravel(),
-    lambda a: a.copy(),
-    lambda a: a[[0, -1]],
-    lambda a: a * 2,
-)
-WRITES: tuple[Callable[[Any, Any], Any], ...] = (
-    lambda a, b: a.__setitem__(..., 5),
-    lambda a, b: a.__setitem__(slice(1, None), a[:-1]),
-    lambda a, b: a.__setitem__(0, b.sum()),
-    lambda a, b: a.__setitem__([0, -1, 0], 2),
-    lambda a, b: a.__setitem__((..., slice(None, None, -2)), 3),
-    lambda a, b: np.add(a, 1, out=a),
-    lambda a, b: np.copyto(a, b.ravel()[0]),
-    lambda a, b: a[:2].__iadd__(b.ravel()[-1]),
-)
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99), st.integers(0, 99)), max_size=6))
-def test_any_views_and_writes(steps: list[tuple[int, int, int]]) -> None:
-    def fn(x: Any) -> Any:
-        arrays = [x, x * 2, np.zeros((3, 4), np.float32)]
-        for first, second, what in steps:
-            source, other = arrays[first % len(arrays)], arrays[second % len(arrays)]
-            if what < 50 and source.ndim and source.size > 1:
-                arrays.append(VIEWS[what % len(VIEWS)](source))
-            elif source.ndim and len(source) > 1:
-                WRITES[what % len(WRITES)](source, other)
-        return [a * 1 for a in arrays]
-
-    assert_same(fn, [normal(3, 4)])
+@settings(deadline=None, max_examples=15)
+@given(STEPS)
+def test_any_views_and_writes(steps: Steps) -> None:
+    assert_same(mixed(steps), [normal(3, 4), normal(16, 5, seed=1)])

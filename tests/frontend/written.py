@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
 numpy: Any = np
 Fn = Callable[..., Any]
@@ -309,3 +310,51 @@ CASES: dict[str, tuple[Shapes, Fn]] = {
     "pieces_of_zeros": (((2, 3), (6,)), pieces_of_zeros),
     "view_seen_after": (((4, 3), (1,)), view_seen_after),
 }
+
+
+VIEWS: tuple[Callable[[Any], Any], ...] = (
+    lambda a: a[1:],
+    lambda a: a[::-1],
+    lambda a: a[::2],
+    lambda a: a[..., :2],
+    lambda a: a[0],
+    lambda a: a[-1:],
+    lambda a: a.T,
+    lambda a: a.reshape(-1),
+    lambda a: a.reshape(-1, 2) if a.size % 2 == 0 else a.reshape(-1, 1),
+    lambda a: a[None],
+    lambda a: a.ravel(),
+    lambda a: a.copy(),
+    lambda a: a[[0, -1]],
+    lambda a: a * 2,
+)
+WRITES: tuple[Callable[[Any, Any], Any], ...] = (
+    lambda a, b: a.__setitem__(..., 5),
+    lambda a, b: a.__setitem__(slice(1, None), a[:-1]),
+    lambda a, b: a.__setitem__(0, b.sum()),
+    lambda a, b: a.__setitem__([0, -1, 0], 2),
+    lambda a, b: a.__setitem__((..., slice(None, None, -2)), 3),
+    lambda a, b: np.add(a, 1, out=a),
+    lambda a, b: np.copyto(a, b.ravel()[0]),
+    lambda a, b: a[:2].__iadd__(b.ravel()[-1]),
+)
+
+Steps = list[tuple[int, int, int]]
+_CHOICE = st.integers(0, 99)
+STEPS = st.lists(st.tuples(_CHOICE, _CHOICE, _CHOICE), max_size=6)
+
+
+def mixed(steps: Steps) -> Fn:
+    """A function that makes views of arrays, and writes into them, as the numbers say."""
+
+    def function(x: Any, z: Any) -> Any:
+        arrays = [x, x * 2, numpy.zeros((3, 4), np.float32), z]
+        for first, second, what in steps:
+            source, other = arrays[first % len(arrays)], arrays[second % len(arrays)]
+            if what < 50 and source.ndim and source.size > 1:
+                arrays.append(VIEWS[what % len(VIEWS)](source))
+            elif what >= 50 and source.ndim and len(source) > 1:
+                WRITES[what % len(WRITES)](source, other)
+        return [a * 1 for a in arrays]
+
+    return function
