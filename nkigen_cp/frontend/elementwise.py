@@ -77,6 +77,9 @@ KINDS: dict[np.ufunc, str] = {
     np.cosh: "cosh",
     np.logaddexp: "logaddexp",
     np.hypot: "hypot",
+    np.floor_divide: "floor_divide",
+    np.remainder: "remainder",
+    np.fmod: "fmod",
 }
 
 # The rows of these functions return float32 for integers; integers must stay exact.
@@ -195,6 +198,11 @@ def power(x1: object, x2: object, /, *, dtype: object = None) -> TracedTensor:
     return elementwise("power", x1, x2, dtype=dtype)
 
 
+def divmod_of(x1: object, x2: object, /) -> tuple[TracedTensor, TracedTensor]:
+    """``(x1 // x2, x1 % x2)``."""
+    return elementwise("floor_divide", x1, x2), elementwise("remainder", x1, x2)
+
+
 def positive(x: TracedTensor, /, *, dtype: object = None) -> TracedTensor:
     """``+x``, which is ``x``."""
     return x if dtype is None else cast_to(x, x.builder.narrowed(dtype))
@@ -299,6 +307,7 @@ def round_to(a: TracedTensor, decimals: int = 0) -> TracedTensor:
 UFUNCS: dict[np.ufunc, Handler] = {
     **{u: (_handler_1 if OPS[kind].arity == 1 else _handler_2)(kind) for u, kind in KINDS.items()},
     np.power: power,
+    np.divmod: divmod_of,
     np.positive: positive,
     np.bitwise_and: _of_bits("bitwise_and", "logical_and"),
     np.bitwise_or: _of_bits("bitwise_or", "logical_or"),

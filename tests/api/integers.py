@@ -27,10 +27,11 @@ def integers(dtype: str, *shape: int, seed: int = 0) -> Array:
     """Integers of the whole range, the first of them extremes in an order of their own."""
     random = np.random.default_rng(seed)
     info = np.iinfo(dtype)
-    values = random.integers(info.min, info.max, shape, dtype=dtype, endpoint=True)
+    values: Array = random.integers(info.min, info.max, shape, dtype=dtype, endpoint=True)
     special = extremes(dtype)
     random.shuffle(special)
-    np.put(values, np.arange(min(special.size, values.size)), special)
+    first = values.reshape(-1)
+    first[: special.size] = special[: values.size]
     return values
 
 

@@ -7,22 +7,21 @@ What the ranges of the operands show to be exact anyway stays as it is. The rest
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from nkigen_cp.errors import UnsupportedError
 from nkigen_cp.ir.dtypes import BOOL, FLOAT32, INT32, DType
 from nkigen_cp.ir.rewrite.apply import build
+from nkigen_cp.ir.rewrite.division import DIVISIONS
 from nkigen_cp.ir.rewrite.draft import Draft
 from nkigen_cp.ir.rewrite.pattern import Match, Node, Pattern, Var, node
 from nkigen_cp.ir.rewrite.ranges import (
     ARITHMETIC,
     FLOAT32_WHOLE,
-    Range,
     Ranges,
     limits,
 )
+from nkigen_cp.ir.rewrite.site import Site
 from nkigen_cp.ir.rewrite.words import (
     HALF_BITS,
     WORD_BITS,
@@ -38,7 +37,7 @@ from nkigen_cp.ir.rewrite.words import (
     word_of,
     wrapped,
 )
-from nkigen_cp.ir.tensor.graph import Immediate, Input, Op, Operand
+from nkigen_cp.ir.tensor.graph import Operand
 
 Template = Node | Var
 
@@ -59,54 +58,6 @@ def _settle(name: str, draft: Draft, ranges: Ranges) -> None:
             _settle(introduced, draft, ranges)
     for out in draft.ops[name].outputs:
         ranges.of(out)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """An op to be lowered, and what is known of its operands."""
-
-    draft: Draft
-    op: Op
-    ranges: Ranges
-
-    @property
-    def result(self) -> DType:
-        return self.draft.dtype(self.op.outputs[0].tensor)
-
-    @property
-    def integers(self) -> bool:
-        """Whether no operand is a float; numbers are integers if they are written so."""
-        return all(self.ranges.of(i) is not None for i in self.op.inputs)
-
-    @property
-    def inputs(self) -> list[Range]:
-        """The ranges of the operands, all integers."""
-        return [r for i in self.op.inputs if (r := self.ranges.of(i)) is not None]
-
-    @property
-    def reduced(self) -> int:
-        """How many elements the op reduces to one."""
-        return math.prod(a.size for a in self.op.axes if a.reduced)
-
-    def dtype(self, n: int) -> DType:
-        """The type of an operand; a number is a word."""
-        value = self.op.inputs[n]
-        return INT32 if isinstance(value, Immediate) else self.draft.dtype(value.tensor)
-
-    def input(self, n: int) -> Pattern:
-        """An operand in a template."""
-        return _pattern(self.op.inputs[n], n)
-
-    def operand(self, n: int, dtype: DType) -> Pattern:
-        """An operand in another integer type, modulo its range."""
-        value = self.op.inputs[n]
-        if isinstance(value, Immediate):
-            return wrapped(self.input(n), BOOL, limits(INT32), dtype)
-        return wrapped(self.input(n), self.dtype(n), self.inputs[n], dtype)
-
-
-def _pattern(value: Input, n: int) -> Pattern:
-    return whole(int(value.value)) if isinstance(value, Immediate) else Var(f"x{n}")
 
 
 def _lowered(site: Site) -> Template | None:
@@ -265,4 +216,5 @@ LOWERINGS: Mapping[str, Callable[[Site], Pattern | None]] = {
     "invert": _invert,
     **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor", "left_shift"), _bitwise),
     "right_shift": _right_shift,
+    **DIVISIONS,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 
 from nkigen_cp.ir.dtypes import DTYPES, INT32, DType
+from nkigen_cp.ir.rewrite.formulas import number
 from nkigen_cp.ir.rewrite.pattern import Fold, Node, Pattern, node
 from nkigen_cp.ir.rewrite.ranges import Range, limits
 
@@ -20,6 +21,11 @@ HALF_BITS = 16
 def whole(value: int) -> Fold:
     """An integer of a template."""
     return Fold(lambda: value)
+
+
+def fixed(value: float | int) -> Fold:
+    """A number of the program in a template."""
+    return whole(value) if isinstance(value, int) else number(value)
 
 
 def fitted(value: int, dtype: DType) -> int:
