@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from nkigen_cp.errors import IndexUnsupportedError, UnsupportedError
+from nkigen_cp.errors import ArgumentError, IndexUnsupportedError, UnsupportedError
 from nkigen_cp.frontend.builder import Builder, Read, Step
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.dispatch import Handler
@@ -25,8 +25,6 @@ from nkigen_cp.ir.dtypes import FLOAT32, INT8, INT32, DType
 from nkigen_cp.ir.tensor.graph import identity_index
 from nkigen_cp.ir.tensor.promotion import promote, result_dtype
 from nkigen_cp.ir.tensor.table import OPS
-
-POWERS = (-1, -0.5, 0.5, 1, 2, 3, 4)
 
 KINDS: dict[np.ufunc, str] = {
     np.add: "add",
@@ -170,32 +168,35 @@ def _handler_2(kind: str) -> Handler:
 
 
 def power(x1: object, x2: object, /, *, dtype: object = None) -> TracedTensor:
-    """``x1 ** x2`` for the exponents in ``POWERS``; integers stay integers.
+    """``x1 ** x2``; integers stay integers.
 
     Raises:
-        UnsupportedError: the exponent is a tensor or another number.
+        ArgumentError: an integer is raised to a negative integer, as numpy refuses it.
     """
     builder = builder_of((x1, x2))
     exponent = as_operand(builder, x2)
-    if not isinstance(x1, TracedTensor) or not isinstance(exponent, Scalar):
+    plain = dtype is None and isinstance(x1, TracedTensor) and not x1.element.is_float
+    if not plain or not isinstance(exponent, Scalar) or not isinstance(exponent.value, int):
+        return elementwise("power", x1, x2, dtype=dtype)
+    assert isinstance(x1, TracedTensor)
+    if exponent.value < 0:
         raise located(
-            UnsupportedError,
-            "numpy.power needs a traced base and an exponent known while tracing; write "
-            "exp(y * log(x)) for a positive base",
+            ArgumentError,
+            f"numpy.power of integers with the negative exponent {exponent.value} is no integer; "
+            "cast the base to a float first",
         )
-    if exponent.value not in POWERS:
-        raise located(
-            UnsupportedError,
-            f"numpy.power with exponent {exponent.value} is not supported; supported exponents: "
-            f"{', '.join(map(str, POWERS))}; write exp(y * log(x)) for a positive base",
-        )
-    whole = isinstance(exponent.value, int) and exponent.value > 0
-    if dtype is None and not x1.element.is_float and whole:
-        result = x1
-        for _ in range(int(exponent.value) - 1):
-            result = elementwise("multiply", result, x1)
-        return result
-    return elementwise("power", x1, x2, dtype=dtype)
+    return _whole_power(x1, exponent.value)
+
+
+def _whole_power(x: TracedTensor, exponent: int) -> TracedTensor:
+    """By squaring, as often as the exponent has bits."""
+    if exponent == 0:
+        return elementwise("add", elementwise("multiply", x, 0), 1)
+    if exponent == 1:
+        return x
+    half = _whole_power(x, exponent // 2)
+    squared = elementwise("multiply", half, half)
+    return elementwise("multiply", squared, x) if exponent % 2 else squared
 
 
 def divmod_of(x1: object, x2: object, /) -> tuple[TracedTensor, TracedTensor]:

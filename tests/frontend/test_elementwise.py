@@ -9,9 +9,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from nkigen_cp.errors import ShapeError, UnsupportedError
+from nkigen_cp.errors import ArgumentError, ShapeError, UnsupportedError
 from nkigen_cp.frontend import ops, spec, trace
-from nkigen_cp.frontend.elementwise import KINDS, POWERS
+from nkigen_cp.frontend.elementwise import KINDS
 from nkigen_cp.ir.tensor.graph import DimIndex, Immediate
 from nkigen_cp.ir.tensor.interpret import interpret
 from nkigen_cp.ir.tensor.table import OPS
@@ -53,7 +53,7 @@ def test_operators_and_reflected_operators(agrees: Any, data: Any) -> None:
     agrees(fn, data((3, 4)), data((3, 4)))
 
 
-@pytest.mark.parametrize("exponent", POWERS)
+@pytest.mark.parametrize("exponent", [-1, -0.5, 0, 0.5, 1, 2, 3, 4, 11, 2.5])
 def test_powers(agrees: Any, data: Any, exponent: float) -> None:
     agrees(lambda x: x**exponent, data((3,)))
 
@@ -169,10 +169,9 @@ def test_shapes_that_do_not_broadcast() -> None:
         trace(lambda x, y: x + y, spec((2, 3)), spec((4,)))
 
 
-@pytest.mark.parametrize("exponent", [1.7, 5, -2])
-def test_other_exponents_are_refused(exponent: float) -> None:
-    with pytest.raises(UnsupportedError, match=f"exponent {exponent}.*0.5"):
-        trace(lambda x: x**exponent, spec((2,)))
+def test_negative_powers_of_integers_are_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"exponent -2 is no integer; cast"):
+        trace(lambda x: x**-2, spec((2,), "int32"))
 
 
 @pytest.mark.parametrize("value", ["a", None, 1j, object()])

@@ -18,6 +18,7 @@ from nkigen_cp.ir.rewrite.draft import Draft
 from nkigen_cp.ir.rewrite.empty import without_empty
 from nkigen_cp.ir.rewrite.integers import make_integers_exact
 from nkigen_cp.ir.rewrite.precision import check_precision, set_contract_dtypes
+from nkigen_cp.ir.rewrite.products import multiply_in_pairs
 from nkigen_cp.ir.rewrite.scales import scale_after_contractions
 from nkigen_cp.ir.rewrite.shared import remove_dead_ops, share_common_ops
 from nkigen_cp.ir.rewrite.shifts import add_negated_rows
@@ -80,6 +81,7 @@ def _simplified(graph: Graph, precision: str) -> Draft:
     check_precision(precision)
     draft = Draft(without_empty(graph))
     _until_settled(draft, lambda: _round(draft, precision))
+    multiply_in_pairs(draft)
     make_integers_exact(draft)
     _until_settled(draft, lambda: _round(draft, precision))
     return draft

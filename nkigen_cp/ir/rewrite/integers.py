@@ -14,7 +14,7 @@ from nkigen_cp.ir.dtypes import BOOL, FLOAT32, INT32, DType
 from nkigen_cp.ir.rewrite.apply import build
 from nkigen_cp.ir.rewrite.division import DIVISIONS
 from nkigen_cp.ir.rewrite.draft import Draft
-from nkigen_cp.ir.rewrite.pattern import Match, Node, Pattern, Var, node
+from nkigen_cp.ir.rewrite.pattern import Fold, Match, Node, Pattern, Var, node
 from nkigen_cp.ir.rewrite.ranges import (
     ARITHMETIC,
     FLOAT32_WHOLE,
@@ -26,6 +26,7 @@ from nkigen_cp.ir.rewrite.words import (
     HALF_BITS,
     WORD_BITS,
     bits,
+    flipped,
     inverted,
     lower,
     minus,
@@ -204,6 +205,26 @@ def _right_shift(site: Site) -> Pattern | None:
     return shifted_down(x, amount, site.result)
 
 
+def _power(site: Site) -> Pattern | None:
+    """Squares of the base, each multiplied in where the exponent has its bit."""
+    if site.result.is_float or not site.integers:
+        return None
+    word = word_of(site.result)
+    square, exponent = (site.operand(n, word) for n in (0, 1))
+    found: Pattern = whole(1)
+    for bit in range(site.inputs[1].high.bit_length()):
+        moved = bits("logical_shift", exponent, whole(bit), word)
+        taken = node(
+            "multiply", bits("bitwise_and", moved, whole(1), word), whole(-1), dtype=INT32.name
+        )
+        # Other than one only where the bit is set.
+        turned = flipped(square, 1, word)
+        factor = bits("bitwise_xor", bits("bitwise_and", taken, turned, word), whole(1), word)
+        found = factor if isinstance(found, Fold) else times(found, factor, word)
+        square = times(square, square, word)
+    return wrapped(found, word, limits(word), site.result)
+
+
 LOWERINGS: Mapping[str, Callable[[Site], Pattern | None]] = {
     **dict.fromkeys(("add", "subtract", "multiply"), _arithmetic),
     **dict.fromkeys(("maximum", "minimum"), _extreme),
@@ -216,5 +237,6 @@ LOWERINGS: Mapping[str, Callable[[Site], Pattern | None]] = {
     "invert": _invert,
     **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor", "left_shift"), _bitwise),
     "right_shift": _right_shift,
+    "power": _power,
     **DIVISIONS,
 }

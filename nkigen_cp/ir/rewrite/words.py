@@ -44,9 +44,16 @@ def bits(kind: str, a: Pattern, b: Pattern, dtype: DType) -> Node:
     return node(kind, a, b, dtype=dtype.name)
 
 
-def inverted(x: Pattern, dtype: DType) -> Node:
+def flipped(x: Pattern, places: int, dtype: DType) -> Pattern:
+    """Some bits turned over."""
+    if isinstance(x, Fold):
+        return whole(fitted(int(x.compute()) ^ places, dtype))
+    return bits("bitwise_xor", x, whole(fitted(places, dtype)), dtype)
+
+
+def inverted(x: Pattern, dtype: DType) -> Pattern:
     """All bits turned over: -1 - x."""
-    return bits("bitwise_xor", x, mask(0, 8 * dtype.size_bytes, dtype), dtype)
+    return flipped(x, -1, dtype)
 
 
 def plus(a: Pattern, b: Pattern, dtype: DType) -> Node:
@@ -55,19 +62,17 @@ def plus(a: Pattern, b: Pattern, dtype: DType) -> Node:
     return node("integer_add", *pair, dtype=dtype.name)
 
 
-def minus(a: Pattern, b: Pattern, dtype: DType) -> Node:
+def minus(a: Pattern, b: Pattern, dtype: DType) -> Pattern:
     """``a - b`` modulo 2**32: GpSimd adds, but it does not subtract."""
     if isinstance(b, Fold):
         return plus(a, whole(fitted(-int(b.compute()), dtype)), dtype)
-    if isinstance(a, Fold):
-        turned: Pattern = whole(fitted(-1 - int(a.compute()), dtype))
-    else:
-        turned = inverted(a, dtype)
-    return inverted(plus(turned, b, dtype), dtype)
+    return inverted(plus(inverted(a, dtype), b, dtype), dtype)
 
 
-def times(a: Pattern, b: Pattern, dtype: DType) -> Node:
+def times(a: Pattern, b: Pattern, dtype: DType) -> Pattern:
     """``a * b`` modulo 2**32; powers of two shift."""
+    if isinstance(a, Fold) and isinstance(b, Fold):
+        return whole(fitted(int(a.compute()) * int(b.compute()), dtype))
     pair = (b, a) if isinstance(a, Fold) else (a, b)
     if isinstance(pair[1], Fold):
         factor = int(pair[1].compute()) % (1 << WORD_BITS)
