@@ -5,31 +5,21 @@ Rows longer than an instruction takes, and long rows of which there are few, are
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nkigen_cp.errors import ShapeError, UnsupportedError
+from nkigen_cp.errors import ShapeError
+from nkigen_cp.frontend.blocks import cut, joined
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.operands import cast_to, normalize_axis
 from nkigen_cp.frontend.reductions import reduce
-from nkigen_cp.frontend.rowwise import EXACT, call, in_rows, made_of_rows
+from nkigen_cp.frontend.rowwise import call, in_rows, made_of_rows
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.dtypes import FLOAT32, INT32, UINT32
-from nkigen_cp.ir.tensor.graph import Array
-
-LONGEST = 16384
-"""Elements of a row that max8 and its kin take."""
-
-ROWS = 128
-"""Rows that are worked on side by side."""
-
-BLOCK_MIN = 512
-"""Elements below which a block gains nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,57 +30,8 @@ class Ordered:
     places: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocks:
-    """Part of the last axis as (..., blocks, elements), and the places where the blocks start."""
-
-    rows: TracedTensor
-    starts: Array
-
-
-def _blocks(x: TracedTensor, count: int) -> list[Blocks]:
-    """The last axis in blocks of which ``count`` elements each are of use, and what is left over.
-
-    Raises:
-        UnsupportedError: places are not exact in float32, or what is left of all blocks is too long
-            for one instruction.
-    """
-    size, rows = x.shape[-1], max(1, math.prod(x.shape[:-1]))
-    least = -(-size // LONGEST)
-    wanted = max(least, min(ROWS // rows, size // BLOCK_MIN), 1)
-    even = [n for n in range(max(least, wanted // 4), 2 * wanted + 1) if size % n == 0]
-    number = min(even, key=lambda n: abs(n - wanted), default=wanted)
-    if number * count > size // 2 and least == 1:
-        number = 1
-    if number * count > LONGEST or size > EXACT:
-        raise located(
-            UnsupportedError,
-            f"{count} of {size} elements in order are not supported: rows above {LONGEST} elements "
-            f"are cut into blocks, of which all together keep at most {LONGEST}",
-        )
-    inner = size // number
-    inner -= size - number * inner == 1  # a rest of one element is no row
-    return [
-        Blocks(
-            rows=call(np.reshape, x[..., start:stop], (*x.shape[:-1], -1, length)),
-            starts=np.arange(start, stop, length).astype(np.float32),
-        )
-        for start, stop, length in (
-            (0, number * inner, inner),
-            (number * inner, size, size - number * inner),
-        )
-        if length
-    ]
-
-
-def joined(tensors: list[Any]) -> Any:
-    """One tensor of several along the last axis."""
-    return np.concatenate(tensors, axis=-1) if len(tensors) > 1 else tensors[0]
-
-
 def _found(x: Any, values: TracedTensor | float, count: int) -> Any:
-    length = max(count, min(2, x.shape[-1]))
-    return made_of_rows("find", x, length, (values,))[..., :count]
+    return made_of_rows("find", x, max(count, 2), (values,))[..., :count]
 
 
 def _whole(x: TracedTensor, count: int) -> Ordered:
@@ -109,7 +50,7 @@ def largest(x: TracedTensor, count: int) -> Ordered:
     Raises:
         UnsupportedError: so many of so long rows that what is left of blocks is no row either.
     """
-    blocks = _blocks(x, count)
+    blocks = cut(x, count)
     if [len(b.starts) for b in blocks] == [1]:
         return _whole(x, count)
     best = [_whole(b.rows, min(count, b.rows.shape[-1])) for b in blocks]
@@ -129,18 +70,31 @@ def _picked(numbers: Any, places: Any) -> TracedTensor:
     return reduce("sum", where(chosen, numbers[..., None, :], 0.0), -1, False, None)
 
 
+def _marked(kind: str, rows: Any, extreme: Any) -> tuple[Any, Any]:
+    """The rows as truth values, and which of them marks an extreme, or nan in a row that has one.
+
+    ``extreme`` is nan where a row has one. Folded with its extreme an element differs from itself
+    unless it is that extreme; folded with what changes no number, only if it is nan.
+    """
+    if not rows.element.is_float:
+        return np.equal(rows, extreme), 1.0
+    where: Any = np.where
+    fold, nothing = (np.maximum, -np.inf) if kind == "max" else (np.minimum, np.inf)
+    has_nan = np.isnan(extreme)
+    folded = fold(rows, where(has_nan, nothing, extreme))
+    return np.not_equal(folded, rows), cast_to(has_nan, FLOAT32)
+
+
 def _first_extreme(kind: str, x: Any) -> Any:
     """(..., N) -> (..., 1) float32 place of the first extreme of a row, or of the first nan."""
-    blocks = _blocks(x, 1)
+    blocks = cut(x, 1)
     parts = joined([reduce(kind, b.rows, -1, False, None) for b in blocks])
     extreme: Any = reduce(kind, parts, -1, True, None) if parts.shape[-1] > 1 else parts
     places: list[Any] = []
     for b in blocks:
-        mask = np.equal(b.rows, extreme[..., None])
-        if x.element.is_float:
-            mask = np.logical_or(mask, np.isnan(b.rows))
+        mask, sought = _marked(kind, b.rows, extreme[..., None])
         # A block that has none gives a place beyond all others.
-        places.append(cast_to(_found(mask, 1.0, 1)[..., 0], FLOAT32) + b.starts)
+        places.append(cast_to(_found(mask, sought, 1)[..., 0], FLOAT32) + b.starts)
     found = joined(places)
     return reduce("min", found, -1, True, None) if found.shape[-1] > 1 else found
 
@@ -197,6 +151,26 @@ def topk(x: TracedTensor, k: int, axis: int = -1, *, is_ascend: bool = False) ->
     return back[0], back[1]
 
 
+def _sorted(x: Any) -> Ordered:
+    """All elements along the last axis in ascending order, nan behind all numbers."""
+    size = x.shape[-1]
+    if not x.element.is_float or size == 1:
+        return _ordered(x, size, ascending=True)
+    where: Any = np.where
+    keys, broken = -x, np.isnan(x)
+    values: Any = largest(where(broken, -np.inf, keys), size).values
+    count: Any = reduce("sum", cast_to(broken, FLOAT32), -1, True, None)
+    behind = np.greater_equal(np.arange(size, dtype=np.float32), size - count)
+    bounded = where(behind, np.inf, values)
+    numbers = cast_to(_found(keys, values, size), FLOAT32)
+    others = cast_to(_found(broken, where(behind, 1.0, 2.0), size), FLOAT32)
+    return Ordered(
+        # Infinity less itself is nan.
+        values=cast_to(where(behind, bounded - bounded, -values), x.element),
+        places=where(behind, others, numbers),
+    )
+
+
 def _sorting(part: Callable[[Ordered], TracedTensor]) -> Handler:
     def handle(
         a: TracedTensor, axis: Any = -1, kind: object = None, *, stable: object = None
@@ -204,7 +178,7 @@ def _sorting(part: Callable[[Ordered], TracedTensor]) -> Handler:
         del kind, stable  # every order is stable here
 
         def row(x: TracedTensor) -> TracedTensor:
-            return part(_ordered(x, x.shape[-1], ascending=True)) if x.shape[-1] else x
+            return part(_sorted(x)) if x.shape[-1] else x
 
         return in_rows(a, axis, row)
 

@@ -55,6 +55,7 @@ CHOICES: dict[str, Fn] = {
     "a number": lambda a, b: where(a > b, a, 0.0),
     "a number first": lambda a, b: where(a > b, -1.0, b * 2),
     "numbers": lambda a, b: where(a > b, 3.0, -2.0),
+    "infinities": lambda a, b: where(a > b, 0.0, -np.inf) + where(a > b, np.inf, 1.0),
     "a column": lambda a, b: where(a > b, a, b[:, :1]),
     "a row": lambda a, b: where(a > b, a[:1], b),
     "a condition of numbers": lambda a, b: where(a, b, -b),

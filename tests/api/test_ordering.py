@@ -118,8 +118,16 @@ SORTED: dict[str, Fn] = {
 
 
 @pytest.mark.parametrize("function", SORTED.values(), ids=SORTED.keys())
-def test_sorting(function: Fn) -> None:
-    assert_same(function, [tied(12, 21)])
+@pytest.mark.parametrize("values", [tied, with_nan])
+def test_sorting(function: Fn, values: Callable[..., Any]) -> None:
+    assert_same(function, [values(12, 21)])
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (140, 2, 9)])
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16, np.int16])
+def test_sorting_in_any_rank_and_dtype(shape: tuple[int, ...], dtype: Any) -> None:
+    assert_same(lambda a: np.argsort(a, kind="stable"), [whole(*shape).astype(dtype)])
+    assert_same(lambda a: np.sort(a, axis=0), [whole(*shape).astype(dtype)])
 
 
 @pytest.mark.parametrize("name", ["argmax_128x1024", "topk8_128", "topk1_vocab_1x37984"])

@@ -53,3 +53,14 @@ def test_running_sums_of_bfloat16_add_up_in_float32() -> None:
     got = cp.simulate(cp.lower(plan), x)
     assert got.dtype == x.dtype
     np.testing.assert_array_equal(got, np.cumsum(x.astype(np.float32), axis=-1).astype(x.dtype))
+
+
+@pytest.mark.parametrize("shape", [(10000,), (2, 20011)])
+def test_running_sums_of_long_rows(shape: tuple[int, ...]) -> None:
+    assert_same(lambda a: np.cumsum(a, axis=-1), [whole(*shape)])
+
+
+def test_running_products_and_extremes_of_long_rows() -> None:
+    x = np.exp2(np.random.default_rng(0).integers(-1, 2, (1, 9001))).astype(np.float32)
+    assert_same(lambda a: np.cumprod(a, axis=-1), [np.where(np.arange(9001) % 9, 1, x)])
+    assert_same(lambda a: np.minimum.accumulate(a, axis=-1), [normal(1, 9001)])

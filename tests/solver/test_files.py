@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import nkigen_cp as cp
+from nkigen_cp.ir.tensor.graph import Immediate, Term
+from nkigen_cp.solver.codec import decode, dumps
 
 PlanOf = Callable[[str], cp.Plan]
 Edit = Callable[[dict[str, Any]], None]
@@ -98,3 +102,16 @@ def test_refuses_every_truncation(plan_of: PlanOf, tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(cp.PlanError, match=r"none\.json: No such file"):
         cp.Plan.load(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_numbers_without_a_word_in_json_round_trip(value: float) -> None:
+    text = dumps(Immediate(value=value))
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    read = decode(Immediate, json.loads(text), "here")
+    np.testing.assert_array_equal(read.value, value)
+
+
+def test_an_infinity_is_no_integer() -> None:
+    with pytest.raises(cp.PlanError, match=r"here\.axis: expected no infinity"):
+        decode(Term, {"axis": {"float": "inf"}, "stride": 1}, "here")

@@ -189,6 +189,12 @@ FORMULAS: tuple[Rule, ...] = (
         name="select of numbers",
         pattern=node("select", X, Number("a"), Number("b")),
         template=add(mul(X, Number("a")), mul(_test("equal", X, 0.0), Number("b"))),
+        when=("finite",),
+    ),
+    Rule(
+        name="select of infinities",
+        pattern=node("select", X, Number("a"), Number("b")),
+        template=_if(X, add(mul(_test("equal", X, 0.0), 0.0), Number("a")), Number("b")),
     ),
     Rule(name="logaddexp", pattern=node("logaddexp", X, Y), template=_logaddexp(X, Y)),
     Rule(name="hypot", pattern=node("hypot", X, Y), template=_hypot(X, Y)),

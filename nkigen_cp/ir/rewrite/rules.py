@@ -208,6 +208,7 @@ def _same_sign(match: Match) -> bool:
 CONDITIONS: Mapping[str, Callable[[Match], bool]] = {
     "float_result": lambda match: match.result.is_float,
     "tensors": lambda match: all(isinstance(match.captures[n], Operand) for n in ("x", "y")),
+    "finite": lambda match: all(math.isfinite(match.number(n)) for n in ("a", "b")),
     "product_fits": _product_fits,
     "same_sign": _same_sign,
 }
