@@ -17,7 +17,7 @@ from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.operands import cast_to, normalize_axis
 from nkigen_cp.frontend.reductions import reduce
-from nkigen_cp.frontend.rowwise import call, in_rows, made_of_rows
+from nkigen_cp.frontend.rowwise import call, in_rows, made_of_rows, whole_as
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.dtypes import FLOAT32, INT32, UINT32
 
@@ -108,7 +108,7 @@ def _of_extreme(kind: str) -> Handler:
     def row(x: Any) -> Any:
         if x.shape[-1] == 1:
             return x.builder.constant(np.zeros(x.shape, np.int32))
-        return cast_to(_first_extreme(kind, x), INT32)
+        return whole_as(_first_extreme(kind, x), INT32)
 
     def handle(a: TracedTensor, axis: Any = None, *, keepdims: bool = False) -> TracedTensor:
         if not a.size:
@@ -127,7 +127,7 @@ def _ordered(x: TracedTensor, count: int, *, ascending: bool) -> Ordered:
     keys: Any = x if x.element.is_float else cast_to(x, FLOAT32)
     found = largest(-keys if ascending else keys, count)
     values: Any = found.values
-    values = cast_to(-values if ascending else values, x.element)
+    values = whole_as(-values if ascending else values, x.element)
     return Ordered(values=values, places=found.places)
 
 
@@ -146,7 +146,7 @@ def topk(x: TracedTensor, k: int, axis: int = -1, *, is_ascend: bool = False) ->
         )
     rows = x if dim == x.ndim - 1 else call(np.moveaxis, x, dim, -1)
     found = _ordered(rows, k, ascending=is_ascend)
-    both = (found.values, cast_to(found.places, UINT32))
+    both = (found.values, whole_as(found.places, UINT32))
     back = [t if dim == x.ndim - 1 else call(np.moveaxis, t, -1, dim) for t in both]
     return back[0], back[1]
 
@@ -189,5 +189,5 @@ FUNCTIONS: dict[Callable[..., Any], Handler] = {
     np.argmax: _of_extreme("max"),
     np.argmin: _of_extreme("min"),
     np.sort: _sorting(lambda found: found.values),
-    np.argsort: _sorting(lambda found: cast_to(found.places, INT32)),
+    np.argsort: _sorting(lambda found: whole_as(found.places, INT32)),
 }

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from nkigen_cp.frontend.builder import Read, Step
-from nkigen_cp.frontend.operands import along, broadcast_index, normalize_axis
+from nkigen_cp.frontend.operands import along, broadcast_index, cast_to, normalize_axis
 from nkigen_cp.frontend.tensor import TracedTensor
+from nkigen_cp.ir.dtypes import DType
 from nkigen_cp.ir.tensor.graph import identity_index
 from nkigen_cp.ir.tensor.promotion import result_dtype
 from nkigen_cp.ir.tensor.table import OPS
@@ -75,3 +76,18 @@ def in_rows(
 def call(function: Any, x: TracedTensor, *args: Any, **kwargs: Any) -> TracedTensor:
     """A numpy function that is known while tracing."""
     return x.builder.call(function, (x, *args), kwargs)
+
+
+def whole_as(x: TracedTensor, element: DType) -> TracedTensor:
+    """Whole numbers in another dtype that holds them: a cast without anything to cut off."""
+    if element.is_float or not x.element.is_float:
+        return cast_to(x, element)
+    index = identity_index(range(x.ndim))
+    step = Step(
+        kind="convert",
+        sizes=x.shape,
+        inputs=[Read(tensor=x, index=index)],
+        index=index,
+        attrs={"dtype": element.name},
+    )
+    return x.builder.emit(step, x.shape, element)

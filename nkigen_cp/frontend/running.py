@@ -12,7 +12,7 @@ from nkigen_cp.frontend.blocks import cut, joined
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.operands import cast_to
 from nkigen_cp.frontend.reductions import WIDE_SUMS, reduce
-from nkigen_cp.frontend.rowwise import EXACT, call, in_rows, scan
+from nkigen_cp.frontend.rowwise import EXACT, call, in_rows, scan, whole_as
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.dtypes import FLOAT32
 
@@ -40,7 +40,7 @@ def accumulate(kind: str, x: TracedTensor, axis: Any, dtype: object = None) -> T
     elif kind in ("cumsum", "cumprod"):
         wide = WIDE_SUMS.get(x.element.kind, x.element)
         if kind == "cumsum" and 0 < x.size * SMALL.get(x.element.name, EXACT) < EXACT:
-            return cast_to(accumulate(kind, cast_to(x, FLOAT32), axis), wide)
+            return whole_as(accumulate(kind, cast_to(x, FLOAT32), axis), wide)
         x = cast_to(x, wide)
     return in_rows(x, axis, lambda rows: _folded(kind, rows))
 

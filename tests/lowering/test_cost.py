@@ -20,6 +20,7 @@ from tests.lowering.kernels import (
     lowered,
     masked,
     matmul,
+    ordered,
     ridge,
     softmax,
     tops,
@@ -44,6 +45,9 @@ NAMED = (
     "transpose_2_100_8_64",
     "transpose_qwenvl_1152_3_2_16_16",
     "slice_last_half",
+    "argmax_128x1024",
+    "topk8_128",
+    "topk1_vocab_1x37984",
     "reshape_96_100_to_75_128",
 )
 
@@ -59,6 +63,8 @@ UNEVEN: list[tuple[Program, str]] = [
         (heads, ((200, 100), (100, 400))),
         (ridge, ((200, 100), (100, 400))),
         (weights, ((200, 100), (100, 400))),
+        (ordered, ((257, 129),)),
+        (ordered, ((3, 5, 6),)),
     )
     for dtype in ("float32", "bfloat16")
 ]
