@@ -31,6 +31,10 @@ class IndexUnsupportedError(UnsupportedError, NotImplementedError):
     """An index form that is not supported, such as a traced boolean mask."""
 
 
+class IndexCountError(IndexUnsupportedError, ValueError):
+    """More index arrays in one subscript than are supported."""
+
+
 class GraphError(NkigenError):
     """A graph that breaks the graph's own rules (cyclic, dangling, foreign)."""
 

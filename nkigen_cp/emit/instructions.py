@@ -16,7 +16,10 @@ Speller = Callable[[Operand, Instruction, Scope], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One parameter: IR name, spelling, NKI keyword; left out when it equals ``default``."""
+    """One parameter: IR name, spelling, NKI keyword; left out when it equals ``default``.
+
+    One without a keyword is written as part of another one.
+    """
 
     name: str
     spell: Speller
@@ -118,6 +121,22 @@ def _trailing_axes(operand: Operand, instruction: Instruction, scope: Scope) -> 
     return axes[0] if len(axes) == 1 else f"({', '.join(axes)})"
 
 
+def _picked(operand: Operand, instruction: Instruction, scope: Scope) -> str:
+    """A view of which the instruction's index says the position."""
+    index = instruction.args.get("index")
+    if not isinstance(operand, View) or not isinstance(index, View):
+        raise _wrong(operand, "a view, and the index another one")
+    return scope.picked(operand, index)
+
+
+def _positions(operand: Operand, instruction: Instruction, scope: Scope) -> str:
+    """Indices as unsigned integers; valid ones have the same bits."""
+    text = _view(operand, instruction, scope)
+    assert isinstance(operand, View)
+    is_signed = scope.buffer(operand.buffer).dtype.kind == "int"
+    return f"{text}.view(nl.uint32)" if is_signed else text
+
+
 def _where(instruction: Instruction) -> str:
     dst = instruction.args.get("dst")
     into = f" into {dst.buffer!r}" if isinstance(dst, View) else ""
@@ -128,7 +147,8 @@ def _where(instruction: Instruction) -> str:
 def _p(
     name: str, spell: Speller, *, default: Operand = None, keyword: str | None = None
 ) -> Parameter:
-    return Parameter(name=name, spell=spell, keyword=keyword or name, default=default)
+    word = name if keyword is None else keyword
+    return Parameter(name=name, spell=spell, keyword=word, default=default)
 
 
 def _row(*parameters: Parameter, engine: bool = False) -> Row:
@@ -140,11 +160,15 @@ _DST, _SRC, _DATA = _p("dst", _view), _p("src", _view), _p("data", _view)
 _OP0, _OPERAND0 = _p("op0", _op), _p("operand0", _vector)
 _REVERSE0, _REVERSE1 = _p("reverse0", _flag, default=False), _p("reverse1", _flag, default=False)
 _REDUCE_OP, _REDUCE_RES = _p("reduce_op", _op), _p("reduce_res", _view)
+_INDEX = _p("index", _view, keyword="")
 _PATTERN, _CHANNEL = _p("pattern", _pattern), _p("channel_multiplier", _number)
 
 ROWS: Mapping[str, Row] = {
     # The engine of a DMA is its queue, which NKI chooses unless the descriptors are made by hand.
     "dma_copy": _row(_DST, _SRC),
+    "dma_gather": _row(_DST, _p("src", _picked), _INDEX),
+    "dma_fetch": _row(_DST, _p("src", _picked), _INDEX),
+    "nc_n_gather": _row(_DST, _DATA, _p("indices", _positions)),
     "nc_matmul": _row(
         _DST, _p("stationary", _view), _p("moving", _view), _p("accumulate", _condition)
     ),
@@ -222,6 +246,8 @@ def call_arguments(instruction: Instruction, scope: Scope) -> list[str]:
     for parameter in row.parameters:
         operand = instruction.args.get(parameter.name)
         if operand is None or (parameter.default is not None and operand == parameter.default):
+            continue
+        if not parameter.keyword:
             continue
         try:
             text = parameter.spell(operand, instruction, scope)

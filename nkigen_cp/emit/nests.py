@@ -90,6 +90,8 @@ class _Survey:
         for parameter in row.parameters if row else ():
             operand = instruction.args.get(parameter.name)
             if isinstance(operand, View):
+                if row and row.addressed and parameter.name in ("index", row.addressed):
+                    self.addressed(operand, loops)
                 self.view(operand, loops)
                 if parameter.role.writes:
                     self.write(operand.buffer, loops)
@@ -129,6 +131,13 @@ class _Survey:
                 move = Move(buffer=buffer, shape=view.shape, elements=elements)
                 nest.moves.append(move)
             nest.beside.update((v, buffer.name) for v in moving if v != var)
+
+    def addressed(self, view: View, loops: tuple[Loop, ...]) -> None:
+        """A view that data addresses, or the index that does."""
+        for var in variables(view):
+            _, nest = self.within(var, loops)
+            if nest is not None:
+                nest.troubles.append(f"data and the loop address {view.buffer!r}: two registers")
 
     def write(self, name: str, loops: tuple[Loop, ...]) -> None:
         buffer = self.buffers.get(name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from nkigen_cp.emit.device import DeviceLoop
 from nkigen_cp.emit.expressions import affine, positive_condition
 from nkigen_cp.emit.names import RESERVED, Names, identifier
+from nkigen_cp.emit.picking import picked_base, spell_picked
 from nkigen_cp.emit.registers import (
     Register,
     moving_base,
@@ -17,7 +18,7 @@ from nkigen_cp.emit.registers import (
     turn,
     turn_name,
 )
-from nkigen_cp.emit.views import ViewText, pattern, spell_view
+from nkigen_cp.emit.views import ViewText, element_offset, pattern, spell_view
 from nkigen_cp.errors import KernelError
 from nkigen_cp.ir.nki.kernel import (
     Affine,
@@ -33,6 +34,7 @@ from nkigen_cp.ir.nki.kernel import (
 )
 from nkigen_cp.ir.nki.loops import value_range
 from nkigen_cp.ir.nki.pipeline import spreads
+from nkigen_cp.ir.nki.table import INSTRUCTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +76,14 @@ class Scope:
             raise KernelError(f"buffer {name!r} is used but is not one of the kernel's buffers")
         return self.buffers[name]
 
+    def base(self, name: str) -> str:
+        """The buffer itself, or the tile of it that is meant."""
+        own = self.names[name]
+        return f"{own}[{self.index(self.tiles[name])}]" if name in self.tiles else own
+
     def view(self, view: View) -> ViewText:
         """The view over the buffer, or over its alias in the view's shape."""
-        buffer, own = self.buffer(view.buffer), self.names[view.buffer]
-        if view.buffer in self.tiles:
-            own = f"{own}[{self.index(self.tiles[view.buffer])}]"
+        buffer, own = self.buffer(view.buffer), self.base(view.buffer)
         var = register_of(view, self.registers)
         if var is None:
             base = self.aliases.get((view.buffer, view.shape), own)
@@ -87,6 +92,13 @@ class Scope:
         name = self.aliases.get((view.buffer, found.shape), own)
         text = spell_ap(view, buffer, name, found.dim, self.registers, self.loop_vars)
         return ViewText(text=text, rank=len(pattern(view, buffer)))
+
+    def picked(self, view: View, index: View) -> str:
+        """The view at the positions along its first dim that the index holds."""
+        found = picked_base(view, self.buffer(view.buffer), index)
+        name = self.aliases.get((view.buffer, found.shape), self.base(view.buffer))
+        offset = self.index(element_offset(view))
+        return spell_picked(view, index, found, (name, offset, self.view(index).text))
 
     def index(self, value: Affine | int) -> str:
         """An integer known at compile time."""
@@ -172,17 +184,24 @@ def _reshaped(body: tuple[Statement, ...], scope: Scope) -> Iterator[tuple[str, 
     for statement in body:
         if isinstance(statement, Loop):
             yield from _reshaped(statement.body, scope.inside(statement))
-        operands = statement.args.values() if isinstance(statement, Instruction) else ()
-        for view in operands:
+        for name, view in statement.args.items() if isinstance(statement, Instruction) else ():
             buffer = scope.buffers.get(view.buffer) if isinstance(view, View) else None
             if not isinstance(view, View) or buffer is None:
                 continue
-            shape = _indexed_shape(view, buffer, scope)
+            assert isinstance(statement, Instruction)
+            shape = _indexed_shape(statement, name, buffer, scope)
             if shape != buffer.shape:
                 yield view.buffer, shape
 
 
-def _indexed_shape(view: View, buffer: Buffer, scope: Scope) -> tuple[int, ...]:
+def _indexed_shape(
+    instruction: Instruction, name: str, buffer: Buffer, scope: Scope
+) -> tuple[int, ...]:
+    view, index = instruction.args[name], instruction.args.get("index")
+    assert isinstance(view, View)
+    row = INSTRUCTIONS.get(instruction.kind)
+    if row is not None and row.addressed == name and isinstance(index, View):
+        return picked_base(view, buffer, index).shape
     var = register_of(view, scope.registers)
     if var is not None:
         return moving_base(view, buffer, var, scope.registers[var]).shape

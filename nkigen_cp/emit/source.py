@@ -30,6 +30,7 @@ from nkigen_cp.ir.nki.kernel import (
     walk,
 )
 from nkigen_cp.ir.nki.pipeline import spreads
+from nkigen_cp.ir.nki.table import INSTRUCTIONS
 
 _SPACES = {
     Memory.OUTPUT: "nl.shared_hbm",
@@ -173,7 +174,8 @@ class _Printer:
             self._note = instruction.note
             self._remark(Note(text=instruction.note))
         arguments = call_arguments(instruction, self._scope)
-        self._lines += wrapped_call(f"nisa.{instruction.kind}", arguments, self._depth)
+        function = INSTRUCTIONS[instruction.kind].function or instruction.kind
+        self._lines += wrapped_call(f"nisa.{function}", arguments, self._depth)
 
     def _loop(self, loop: Loop) -> None:
         if not any(isinstance(s, (Alloc, Instruction)) for s in walk(loop.body)):

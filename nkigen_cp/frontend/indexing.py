@@ -1,4 +1,4 @@
-"""Subscripts: integers, slices with steps, ellipsis, newaxis, arrays known while tracing."""
+"""Subscripts: integers, slices with steps, ellipsis, newaxis, index arrays."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nkigen_cp.errors import IndexUnsupportedError, ShapeError
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.content import Positions
 from nkigen_cp.frontend.dispatch import Handler
+from nkigen_cp.frontend.gathering import subscript
 from nkigen_cp.frontend.memory import duplicate_of, view_of
 from nkigen_cp.frontend.operands import along, view
 from nkigen_cp.frontend.picking import pick
@@ -45,12 +46,6 @@ def _check_parts(parts: Sequence[object]) -> None:
                 IndexUnsupportedError,
                 "a traced boolean mask as an index gives a shape that depends on data, which is "
                 "not supported; use where(mask, a, b), or multiply by the mask",
-            )
-        if isinstance(part, TracedTensor):
-            raise located(
-                IndexUnsupportedError,
-                "a traced tensor as an index is not supported; supported: integers, slices, "
-                "ellipsis, newaxis and arrays known while tracing",
             )
 
 
@@ -140,8 +135,11 @@ def getitem(x: TracedTensor, key: object, /) -> Any:
 
     Raises:
         ShapeError: too many indices, or one is out of bounds.
-        IndexUnsupportedError: an index is a traced tensor.
+        IndexUnsupportedError: an index is a traced mask, or not of integers.
+        IndexCountError: there is another array beside a traced one.
     """
+    if any(isinstance(p, TracedTensor) and not p.is_known for p in parts_of(key)):
+        return subscript(x, _expand(key, x.shape), _basic)
     chosen = select(x, key)
     if chosen.rows is not None:
         return pick(chosen.view, chosen.dim, chosen.rows)

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from nkigen_cp.errors import ShapeError
+from nkigen_cp.frontend import gathering
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.content import Patch, joined, single, whole
 from nkigen_cp.frontend.dispatch import Handler
@@ -141,18 +142,19 @@ def repeat(a: TracedTensor, repeats: Any, axis: Any = None) -> TracedTensor:
 
 
 def take(a: TracedTensor, indices: Any, axis: Any = None, mode: str = "raise") -> TracedTensor:
-    """Positions of a dim, or of all elements in a row, that are known while tracing.
+    """Positions of a dim, or of all elements in a row.
 
     Raises:
-        IndexUnsupportedError: the indices are traced.
-        ShapeError: an index is out of bounds.
+        ShapeError: an index known while tracing is out of bounds.
     """
+    if isinstance(indices, TracedTensor):
+        return gathering.take(a, indices, axis, mode)
     if axis is None:
         a, axis = ravel(a), 0
     dim = normalize_axis(axis, a.ndim)
-    if not isinstance(indices, TracedTensor) and mode == "wrap":
+    if mode == "wrap":
         indices = np.mod(np.asarray(indices), a.shape[dim])
-    if not isinstance(indices, TracedTensor) and mode == "clip":
+    if mode == "clip":
         indices = np.maximum(0, np.minimum(np.asarray(indices), a.shape[dim] - 1))
     return getitem(a, (*(slice(None),) * dim, indices))
 

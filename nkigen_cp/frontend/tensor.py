@@ -235,3 +235,4 @@ class TracedTensor:
     argmax, argmin = _method(np.argmax), _method(np.argmin)
     argsort = _method(np.argsort)
     dot, cumsum, cumprod = _method(np.dot), _method(np.cumsum), _method(np.cumprod)
+    take = _method(np.take)

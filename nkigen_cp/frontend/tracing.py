@@ -16,6 +16,7 @@ from nkigen_cp.errors import ArgumentError, TraceError
 from nkigen_cp.frontend import (
     creation,
     elementwise,
+    gathering,
     indexing,
     joining,
     linalg,
@@ -52,6 +53,7 @@ TABLES = Tables(
         **products.FUNCTIONS,
         **creation.FUNCTIONS,
         **writing.FUNCTIONS,
+        **gathering.FUNCTIONS,
     },
     ufuncs={**elementwise.UFUNCS, **linalg.UFUNCS},
     ufunc_methods={**reductions.UFUNC_METHODS, **running.UFUNC_METHODS},

@@ -52,7 +52,7 @@ def lower_load(
 
 def lower_store(b: Builder, source: Placement, target: Placement, spec: Store) -> None:
     """SBUF or HBM -> HBM through index maps."""
-    for box in _store_boxes(b, source, target, spec):
+    for box in transfer_boxes(b, source, target, spec):
         b.emit(
             "dma_copy",
             "dma",
@@ -61,7 +61,8 @@ def lower_store(b: Builder, source: Placement, target: Placement, spec: Store) -
         )
 
 
-def _store_boxes(b: Builder, source: Placement, target: Placement, spec: Store) -> Iterator[Box]:
+def transfer_boxes(b: Builder, source: Placement, target: Placement, spec: Store) -> Iterator[Box]:
+    """What single DMAs between a form and HBM take, whichever way they go."""
     ranges = {d: Range(size=n) for d, n in spec.digits.items()}
     if source.layout is None:
         yield Box(ranges=ranges, order=spec.target.digits)

@@ -15,6 +15,7 @@ from nkigen_cp.lowering.builder import Builder
 from nkigen_cp.lowering.contract import lower_contract
 from nkigen_cp.lowering.dma import lower_load, lower_store
 from nkigen_cp.lowering.elementwise import lower_elementwise
+from nkigen_cp.lowering.gather import lower_gather
 from nkigen_cp.lowering.moves import lower_generate, lower_transpose
 from nkigen_cp.lowering.place import Placement, buffer_shape, form_dims, layout_run, window_homes
 from nkigen_cp.lowering.reinterpret import lower_reinterpret
@@ -23,6 +24,7 @@ from nkigen_cp.solver.plan import (
     Contract,
     Elementwise,
     Form,
+    Gather,
     Generate,
     Load,
     PlanData,
@@ -272,6 +274,11 @@ def _generate(job: _Lowering, step: Step) -> None:
     lower_generate(job.b, _uses(job, step)["dst"], step.spec)
 
 
+def _gather(job: _Lowering, step: Step) -> None:
+    assert isinstance(step.spec, Gather)
+    lower_gather(job.b, job.program, step.spec, _uses(job, step))
+
+
 def _reinterpret(job: _Lowering, step: Step) -> None:
     assert isinstance(step.spec, Reinterpret)
     places = _uses(job, step)
@@ -287,4 +294,5 @@ _LOWERED: Mapping[type, Callable[[_Lowering, Step], None]] = {
     Replicate: _replicate,
     Generate: _generate,
     Reinterpret: _reinterpret,
+    Gather: _gather,
 }

@@ -17,6 +17,9 @@ from nkigen_cp.lowering.builder import ZERO, Range
 from nkigen_cp.solver.plan import CHUNK
 from nkigen_cp.solver.plan.layout import Layout, Run, geometry
 
+PICKED = "#picked"
+"""What counts the positions of a dim that data addresses."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedDim:
@@ -116,6 +119,8 @@ def view(place: Placement, access: Access, box: Box) -> View:
 
 def _position(place: Placement, index: FactorIndex, box: Box) -> Index:
     """Positions along a free factor."""
+    if index.picked:
+        return Index(start=place.position(index), size=index.picked)
     if index.digit is None:
         return Index(start=place.position(index), size=1)
     r = box.ranges[index.digit]
@@ -166,6 +171,8 @@ def _chip_view(place: Placement, access: Access, box: Box) -> View:
         indices.append(Index(start=found.start + dim.base * -1, size=found.size, step=found.step))
         if index.digit is not None:
             dim_of[index.digit] = k
+        elif index.picked:
+            dim_of[PICKED] = k
     shape = place.buffer.shape
     if not place.dims:
         indices.append(Index(size=1))
@@ -180,7 +187,10 @@ def _chip_view(place: Placement, access: Access, box: Box) -> View:
 
 
 def _hbm_view(place: Placement, access: Access, box: Box) -> View:
-    """HBM is indexed factor by factor; the outermost partition factor splits into chunk and row."""
+    """HBM is indexed factor by factor; the outermost partition factor splits into chunk and row.
+
+    All positions that data may pick are the first dim.
+    """
     shape: list[int] = []
     indices: list[Index] = []
     dim_of: dict[str, int] = {}
@@ -189,6 +199,12 @@ def _hbm_view(place: Placement, access: Access, box: Box) -> View:
     spots = iter(place.in_buffer(access))
     for d, factors in enumerate(place.tensor.dims):
         own = [next(spots) for _ in factors]
+        if any(index.picked for _, index in own):
+            dim_of[PICKED] = len(shape)
+            size, found = _picked(own)
+            shape.append(size)
+            indices.append(found)
+            continue
         if d in joints:
             found, along = _joined(place, joints[d], access, box)
             dim_of |= {along: len(shape)} if along is not None else {}
@@ -205,7 +221,7 @@ def _hbm_view(place: Placement, access: Access, box: Box) -> View:
             indices.append(_position(place, index, box))
     if not shape:
         shape, indices = [*place.buffer.shape], [Index(size=1) for _ in place.buffer.shape]
-    dims: list[Kept | Repeat] = []
+    dims: list[Kept | Repeat] = [Kept(dim=dim_of[PICKED])] if PICKED in dim_of else []
     for d in (*box.run.digits, *box.order):
         size = indices[dim_of[d]].size if d in dim_of else _digit_size(d, box)
         if size > 1:
@@ -215,6 +231,15 @@ def _hbm_view(place: Placement, access: Access, box: Box) -> View:
     return View(
         buffer=place.buffer.name, shape=tuple(shape), index=tuple(indices), dims=tuple(dims)
     )
+
+
+def _picked(own: Sequence[tuple[int, FactorIndex]]) -> tuple[int, Index]:
+    """Size of a dim in HBM, and the positions along it of which data picks."""
+    sizes = [size for size, _ in own]
+    strides = [math.prod(sizes[k + 1 :]) for k in range(len(sizes))]
+    start = sum(i.offset * stride for (_, i), stride in zip(own, strides, strict=True))
+    count = next(i.picked for _, i in own if i.picked)
+    return math.prod(sizes), Index(start=Affine(const=start), size=count)
 
 
 def _joined(place: Placement, joint: Joint, access: Access, box: Box) -> tuple[Index, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nkigen_cp.ir.factor.program import FactorTensor, Program
+from nkigen_cp.ir.tensor.compulsory import read_bytes
 from nkigen_cp.report.model import ConversionLine, FormLine, Report, Summary, TensorLine
 from nkigen_cp.report.steps import step_line
 from nkigen_cp.report.wording import free_text, in_order, layout_text
@@ -40,6 +41,13 @@ def build_report(program: Program, plan: PlanData) -> Report:
     )
 
 
+def _needed_bytes(program: Program, name: str) -> int:
+    """Bytes of an input or output that cross the border in any case."""
+    if name in program.inputs:
+        return read_bytes(program.graph, name)
+    return program.tensors[name].size_bytes
+
+
 def _summary(program: Program, plan: PlanData, forms: Mapping[str, Form]) -> Summary:
     bound = [c for c in program.constants if any(f.layout is None for f in _of(c, plan))]
     crossing = (*program.inputs, *bound, *program.outputs)
@@ -55,7 +63,7 @@ def _summary(program: Program, plan: PlanData, forms: Mapping[str, Form]) -> Sum
         busy_ns=in_order(plan.busy_ns),
         limiting=max(in_order(plan.busy_ns), key=plan.busy_ns.__getitem__),
         hbm_bytes=moved_bytes(program, plan),
-        hbm_bytes_min=sum(program.tensors[n].size_bytes for n in crossing),
+        hbm_bytes_min=sum(_needed_bytes(program, n) for n in crossing),
         sbuf_peak_bytes=peak_bytes(plan.steps, plan.forms),
         options=plan.options,
     )

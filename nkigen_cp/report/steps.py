@@ -22,6 +22,7 @@ from nkigen_cp.solver.plan import (
     Cover,
     Elementwise,
     Form,
+    Gather,
     Generate,
     Load,
     Reinterpret,
@@ -182,6 +183,24 @@ def _generate(program: Program, forms: Mapping[str, Form], step: Step) -> Words:
     )
 
 
+_GATHERING = {"row": "dma_gather", "block": "dma_fetch", "element": "nc_n_gather"}
+
+
+def _gather(program: Program, forms: Mapping[str, Form], step: Step) -> Words:
+    del forms
+    spec = cast("Gather", step.spec)
+    op = program.ops[spec.op]
+    table, index = op.accesses
+    names = axis_names(program, (op.output, table, index))
+    return Words(
+        instruction=_GATHERING[spec.by],
+        ops=(op_line(op.name, op.output.tensor, op.source),),
+        moves=f"gathers {table.tensor} by {index.tensor}",
+        partitions=run_text(spec.run, op, names),
+        loops=_loops_text(spec.loops, op, names),
+    )
+
+
 def _reinterpret(program: Program, forms: Mapping[str, Form], step: Step) -> Words:
     spec = cast("Reinterpret", step.spec)
     tensor = forms[step.writes[0].form].tensor
@@ -198,4 +217,5 @@ _WORDS: Mapping[type, Callable[[Program, Mapping[str, Form], Step], Words]] = {
     Replicate: _replicate,
     Generate: _generate,
     Reinterpret: _reinterpret,
+    Gather: _gather,
 }

@@ -10,6 +10,7 @@ from math import prod
 from nkigen_cp.ir.nki.kernel import Instruction, Kernel, Loop, Memory, Statement, View
 from nkigen_cp.ir.nki.loops import iterations
 from nkigen_cp.ir.nki.table import INSTRUCTIONS
+from nkigen_cp.ir.tensor.compulsory import read_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,8 @@ class Counts:
 
     A DMA counts its elements times the larger itemsize of its two sides on every HBM side; a source
     that broadcasts counts every byte it moves. ``compulsory_bytes`` is each input (bound ones too)
-    and output once, of an input updated in place what is written.
+    and output once, of an input updated in place what is written, of one that traced indices
+    address what they address.
     """
 
     instructions: int
@@ -61,13 +63,15 @@ class _Tally:
         if instruction.engine != "dma":
             return
         buffers = self.kernel.buffers
+        row = INSTRUCTIONS[instruction.kind]
         views = {n: v for n, v in instruction.args.items() if isinstance(v, View)}
-        item_bytes = max(buffers[v.buffer].dtype.size_bytes for v in views.values())
-        for parameter in INSTRUCTIONS[instruction.kind].parameters:
+        ends = [buffers[views[name].buffer] for name in ("dst", "src")]
+        item_bytes = max(buffer.dtype.size_bytes for buffer in ends)
+        moved = times * prod(views[row.moved].result_shape) * item_bytes
+        for parameter in row.parameters:
             view = views.get(parameter.name)
             if view is None or buffers[view.buffer].memory.on_chip:
                 continue
-            moved = times * prod(view.result_shape) * item_bytes
             if parameter.role.writes:
                 self.written_bytes += moved
                 updates = buffers[view.buffer].memory is Memory.UPDATED
@@ -92,5 +96,13 @@ def count(kernel: Kernel) -> Counts:
         hbm_read_bytes=tally.read_bytes,
         hbm_written_bytes=tally.written_bytes,
         compulsory_bytes=tally.updated_bytes
-        + sum(kernel.buffers[name].size_bytes for name in crossing),
+        + sum(_needed_bytes(kernel, name) for name in crossing),
     )
+
+
+def _needed_bytes(kernel: Kernel, name: str) -> int:
+    """Bytes of an input or output that cross the border in any case."""
+    buffer, graph = kernel.buffers[name], kernel.graph
+    if graph is None or buffer.tensor not in graph.input_names or name not in kernel.inputs:
+        return buffer.size_bytes
+    return read_bytes(graph, buffer.tensor)

@@ -14,6 +14,7 @@ from nkigen_cp.solver.choices import Around, Choice, Uses, choice_of
 from nkigen_cp.solver.constants import recognise
 from nkigen_cp.solver.contract import contract_candidates
 from nkigen_cp.solver.elementwise import elementwise_candidates
+from nkigen_cp.solver.gather import gather_candidates
 from nkigen_cp.solver.homes import Path, Spans, homes_of, piece_loops, spans_of
 from nkigen_cp.solver.order import execution_order
 from nkigen_cp.solver.plan import Contract, Generate
@@ -63,7 +64,12 @@ def build_instance(program: Program, target: Target, *, admit: Admit = everythin
     Raises:
         Infeasible: an op has no candidate at all; names it and the user's line.
     """
-    generated = {n: g for n, a in program.constants.items() if (g := recognise(program, n, a))}
+    tables = [a.tensor for op in program.ops.values() for a in op.accesses if a.picks]
+    generated = {
+        n: g
+        for n, a in program.constants.items()
+        if n not in tables and (g := recognise(program, n, a))
+    }
     bound = (n for n in program.constants if n not in generated)
     in_hbm = frozenset({*program.given, *program.windows, *bound})
     context = Context(program=program, target=target, in_hbm=in_hbm)
@@ -134,6 +140,8 @@ def _candidates(context: Context, op: FactorOp) -> list[Candidate]:
         found = contract_candidates(context, op)
     elif family is Family.RESHAPE:
         found = [reinterpret_candidate(context, op)]
+    elif family is Family.GATHER:
+        found = gather_candidates(context, op)
     else:
         found = elementwise_candidates(context, op)
     if not context.program.loops:

@@ -6,7 +6,16 @@ import math
 
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.solver.homes import tile_of
-from nkigen_cp.solver.plan import Contract, Form, Load, PlanData, Reinterpret, Step, Store
+from nkigen_cp.solver.plan import (
+    Contract,
+    Form,
+    Gather,
+    Load,
+    PlanData,
+    Reinterpret,
+    Step,
+    Store,
+)
 
 
 def moved_bytes(program: Program, plan: PlanData) -> int:
@@ -34,6 +43,10 @@ def _step_bytes(program: Program, forms: dict[str, Form], step: Step) -> int:
         tensor = program.tensors[op.outputs[0].tensor]
         elements = math.prod(a.size for a in op.axes) if op.kind == "copy" else tensor.size
         return 2 * elements * tensor.dtype.size_bytes
+    if isinstance(spec, Gather) and spec.by != "element":
+        op = program.ops[spec.op]
+        item = program.tensors[op.output.tensor].dtype.size_bytes
+        return math.prod(d.size for d in op.digits) * item
     if isinstance(spec, Contract) and spec.stream is not None:
         use = next(u for u in step.reads if u.slot == spec.stream.slot)
         return program.tensors[forms[use.form].tensor].size_bytes

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nkigen_cp.workloads import large, qwen3, small
-from nkigen_cp.workloads.workload import Input, Workload
+from nkigen_cp.workloads.workload import VOCABULARY, Input, Workload
 
 HIDDEN, INTERMEDIATE, HEADS, KV_HEADS, HEAD_DIM = 1024, 3072, 16, 8, 128
 WIDTH = HEADS * HEAD_DIM
@@ -135,6 +135,12 @@ def _single_ops() -> Iterator[Workload]:
         yield Workload(name=f"sdpa_1_16_{seq}_128_f32", function=small.sdpa, inputs=arrays)
 
 
+def _lookups() -> Iterator[Workload]:
+    table = Input("table", (VOCABULARY, HIDDEN), "bfloat16")
+    ids = Input("ids", (1, 128), "int32")
+    yield Workload(name="embedding_gather", function=small.embedding, inputs=(table, ids))
+
+
 def _all() -> Iterator[Workload]:
     for seq in SEQUENCES:
         yield from _patterns(seq, "float32", "" if seq == SEQUENCES[0] else f"_s{seq}")
@@ -146,6 +152,7 @@ def _all() -> Iterator[Workload]:
     )
     yield from _movement()
     yield from _single_ops()
+    yield from _lookups()
     yield from large.rows()
 
 

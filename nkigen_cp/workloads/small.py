@@ -56,6 +56,11 @@ def slice_last(x: Any, stop: int) -> Any:
     return x[:, :, :stop]
 
 
+def embedding(table: Any, ids: Any) -> Any:
+    """The rows of an (N, D) table that ids names -> (number of ids, D)."""
+    return table[np.reshape(ids, (-1,))]
+
+
 def sdpa(q: Any, k: Any, v: Any, mask: Any = None) -> Any:
     """(1, N, S, D) each -> (1, N, S, D): attention; ``mask`` is an additive (S, S)."""
     scores = np.matmul(q, np.transpose(k, (0, 1, 3, 2))) / math.sqrt(q.shape[3])

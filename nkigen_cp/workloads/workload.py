@@ -14,10 +14,12 @@ Array = NDArray[Any]
 
 ROPE_BASE = 1e6
 PROJECTION_SCALE = 0.02
+VOCABULARY = 151669
+"""Rows of the embedding table of Qwen3."""
 
 
 class Input(NamedTuple):
-    """One array argument; ``dtype`` is ``"float32"`` or ``"bfloat16"``."""
+    """One array argument; ``dtype`` is ``"float32"``, ``"bfloat16"`` or ``"int32"``."""
 
     name: str
     shape: tuple[int, ...]
@@ -40,7 +42,7 @@ class Workload:
         """Arrays for ``inputs``; the same seed gives the same arrays.
 
         Activations and norm weights are standard normal, projection weights and biases 0.02 of
-        that, ``cos`` and ``sin`` the rotary tables of consecutive positions.
+        that, ``cos`` and ``sin`` the rotary tables of consecutive positions, ``ids`` tokens.
         """
         rng = np.random.default_rng(seed)
         return [_draw(rng, declared) for declared in self.inputs]
@@ -74,12 +76,18 @@ def _sin(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.sin(_angles(shape)).astype(np.float32)
 
 
+def _ids(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.integers(0, VOCABULARY, shape)
+
+
 _NUMPY: Mapping[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "int32": np.dtype(np.int32),
 }
 
 _DATA: Mapping[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
+    "ids": _ids,
     "cos": _cos,
     "sin": _sin,
     "w": _projection,

@@ -15,7 +15,7 @@ from nkigen_cp.emit.instructions import ROWS
 from nkigen_cp.errors import KernelError
 from nkigen_cp.ir.nki.kernel import Alloc, Instruction, Kernel, Memory, Note, Operand, walk
 from nkigen_cp.ir.nki.table import INSTRUCTIONS
-from tests.emit import kernels, row_kernels
+from tests.emit import kernels, picking_kernels, row_kernels
 from tests.emit.conftest import Judge
 
 T = kernels.sbuf("t", 128, 4)
@@ -71,6 +71,10 @@ def _masked(x: Any) -> tuple[Any, ...]:
     return (np.where(np.tri(128, dtype=bool), x + columns, np.float32(-1)),)
 
 
+def _picked(x: Any) -> tuple[Any, ...]:
+    return x[:4, 1], x[3], x[:, 2], x[:, 2, :5:2]
+
+
 def _chosen(x: Any) -> tuple[Any, ...]:
     return np.where(x < 0, np.float32(-2), x), np.where(x < 0, x, np.float32(0.5))
 
@@ -96,6 +100,7 @@ CASES: dict[str, tuple[Callable[[], Kernel], Reference]] = {
     "heads": (kernels.heads, _heads),
     "triangle": (kernels.triangle, _triangle),
     "masked": (kernels.masked, _masked),
+    "picked": (picking_kernels.picked, _picked),
     "chosen": (kernels.chosen, _chosen),
     "moments": (kernels.moments, _moments),
     "ordered": (row_kernels.ordered, _ordered),

@@ -157,7 +157,7 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda x: np.stack([x, x[:1]]), ShapeError, "differ"),
     (lambda x: x[2], ShapeError, "out of bounds"),
     (lambda x: x[0, 0, 0], ShapeError, "does not fit"),
-    (lambda x: x[x], NotImplementedError, "traced tensor as an index"),
+    (lambda x: x[x], NotImplementedError, "traced index must hold integers"),
     (lambda x: x["a"], UnsupportedError, "str"),
     (lambda x: x.astype("complex64"), UnsupportedError, "complex64"),
 ]

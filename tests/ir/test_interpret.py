@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from nkigen_cp.errors import ArgumentError
+from nkigen_cp.errors import ArgumentError, SimulationError
 from nkigen_cp.frontend import spec, trace
 from nkigen_cp.ir.dtypes import BOOL, FLOAT32, INT32
 from nkigen_cp.ir.tensor.graph import (
@@ -104,6 +104,15 @@ def test_casts_to_integers_truncate_in_both_precisions() -> None:
     for precision in ("float64", "graph"):
         x = np.array([1.7, -1.7, 3.0])
         assert interpret(graph, [x], precision=precision).outputs[0].tolist() == [2, -2, 6]
+
+
+def test_gathers_read_where_the_index_says_and_nowhere_else() -> None:
+    graph = trace(lambda x, i: x[:, i], spec((2, 5)), spec((3,), "int32"))
+    x = np.arange(10.0).reshape(2, 5)
+    (out,) = interpret(graph, [x, np.array([4, -5, 1])]).outputs
+    assert out.tolist() == [[4, 0, 1], [9, 5, 6]]
+    with pytest.raises(SimulationError, match=r"index 5 is out of bounds for 5 positions of dim 1"):
+        interpret(graph, [x, np.array([0, 5, 1])])
 
 
 def test_keep_returns_intermediates() -> None:

@@ -18,13 +18,14 @@ from nkigen_cp.ir.tensor.verify import verify_graph
 
 
 def graph() -> Graph:
-    def fn(x: Any, y: Any) -> Any:
+    def fn(x: Any, y: Any, i: Any) -> Any:
         total = x + y
         rows = np.sum(total, axis=1)
         both = np.concatenate([x, y])
-        return rows, both
+        picked = x[i]
+        return rows, both, picked
 
-    return trace(fn, spec((2, 3)), spec((2, 3)))
+    return trace(fn, spec((2, 3)), spec((2, 3)), spec((2,), "uint32"))
 
 
 def changed(base: Graph, op: str, **fields: Any) -> Graph:
@@ -54,6 +55,9 @@ def out(tensor: str, *dims: DimIndex) -> tuple[Operand, ...]:
 
 
 A0, A1 = identity([0, 1])
+PICK = DimIndex(picked=2)
+PICKED = Operand(tensor="x", index=(PICK, A1))
+INDEX = Operand(tensor="i", index=identity([0]))
 BROKEN: dict[str, tuple[Any, str]] = {
     "no ops": (lambda g: replace(g, ops={}), "empty"),
     "no outputs": (lambda g: replace(g, output_names=()), "empty"),
@@ -62,7 +66,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
         lambda g: changed(g, "total", inputs=(X, Operand(tensor="z", index=(A0, A1)))),
         "tensor 'z'",
     ),
-    "unread input gone": (lambda g: replace(g, input_names=("x",)), "'y'.*dangling"),
+    "unread input gone": (lambda g: replace(g, input_names=("x", "i")), "'y'.*dangling"),
     "unwritten output": (lambda g: replace(g, output_names=("x",)), "'x' is dangling"),
     "input written": (lambda g: changed(g, "total", outputs=(X,)), "'x' is an input"),
     "axis names": (
@@ -70,7 +74,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
         "1 axis names",
     ),
     "constant": (
-        lambda g: replace(g, input_names=("x",), constants={"y": np.zeros(3, np.float32)}),
+        lambda g: replace(g, input_names=("x", "i"), constants={"y": np.zeros(3, np.float32)}),
         "constant 'y'",
     ),
     "kind": (lambda g: changed(g, "total", kind="plus"), "unknown kind 'plus'.*test_verify.py"),
@@ -117,6 +121,30 @@ BROKEN: dict[str, tuple[Any, str]] = {
             g, tensors={**g.tensors, "total": replace(g.tensors["total"], dtype=BFLOAT16)}
         ),
         "gives float32, but 'total' is bfloat16",
+    ),
+    "picked twice": (
+        lambda g: changed(g, "picked", inputs=(PICKED, INDEX), outputs=out("picked", A0, PICK)),
+        "1 dims of 'picked' are addressed by data; it must be 0",
+    ),
+    "nothing picked": (
+        lambda g: changed(g, "picked", inputs=(X, INDEX)),
+        "0 dims of 'x' are addressed by data; it must be 1",
+    ),
+    "picked along an axis": (
+        lambda g: changed(
+            g, "picked", inputs=(replace(PICKED, index=(replace(A0, picked=2), A1)), INDEX)
+        ),
+        "picked by data and runs along an axis too",
+    ),
+    "picked beyond": (
+        lambda g: changed(
+            g, "picked", inputs=(replace(PICKED, index=(replace(PICK, picked=3), A1)), INDEX)
+        ),
+        "0 to 2 are out of bounds",
+    ),
+    "float index": (
+        lambda g: changed(g, "picked", inputs=(PICKED, replace(INDEX, tensor="rows"))),
+        "the index is float32",
     ),
     "no dtype attribute": (lambda g: changed(g, "both.0", attrs={}), "needs attribute 'dtype'"),
 }

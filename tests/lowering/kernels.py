@@ -74,6 +74,10 @@ def masked(x: Any) -> Any:
     return np.tanh(x) + np.triu(np.full(x.shape, -10000.0, np.float32), k=1)
 
 
+def picked(x: Any, s: Any) -> Any:
+    return x[(s > 0).astype(np.int32)]
+
+
 def regrouped(x: Any) -> Any:
     return np.reshape(x, (75, 128))
 
@@ -131,6 +135,7 @@ KINDS: Mapping[str, Program] = {
     "Replicate": (biased, ((128, 64), (64,))),
     "Generate": (masked, ((128, 128),)),
     "Reinterpret": (regrouped, ((96, 100),)),
+    "Gather": (picked, ((5, 300), (130,))),
 }
 """Spec kind -> a program whose plan has a step of it."""
 

@@ -124,6 +124,14 @@ def _slid(x: Any, w: Any) -> Any:
     return cp.ops.conv1d(x, w)
 
 
+def _gathered(x: Any, s: Any) -> Any:
+    return x[(s > 0).astype(np.int32)]
+
+
+def _along(x: Any, s: Any) -> Any:
+    return np.take_along_axis(x, (s > 0).astype(np.int32), axis=1)
+
+
 TINY: dict[str, Tiny] = {
     "chain": Tiny(function=_chain, shapes=((64, 32), (64, 32))),
     "centred": Tiny(function=_centred, shapes=((64, 32),)),
@@ -159,6 +167,8 @@ LARGER: dict[str, Tiny] = {
     "reinterpreted": Tiny(function=_reinterpreted, shapes=((96, 100),)),
     "slid": Tiny(function=_slid, shapes=((1, 16, 40), (8, 16, 3))),
     "cached": Tiny(function=_cached, shapes=((64, 32), (3, 32))),
+    "gathered": Tiny(function=_gathered, shapes=((6, 300), (200,))),
+    "along": Tiny(function=_along, shapes=((64, 16), (64, 9))),
     "rotated": Tiny(function=_rotated, shapes=((64, 64), (64, 32))),
 }
 """Remainders, chunks, windows, streams, on-chip constants, moves through HBM."""

@@ -64,8 +64,21 @@ def _reads_through(program: Program, ops: dict[str, FactorOp], op: FactorOp) -> 
         len(_writers(ops, target)) == 1
         and _is_whole(program, op, op.output)
         and not any(o.kind == "reshape" and o.accesses[0].tensor == target for o in ops.values())
+        and all(_picks_through(program, op, a) for o in _readers(ops, target) for a in o.accesses)
         and (target not in program.outputs or bool(_readers(ops, target)))
     )
+
+
+def _picks_through(program: Program, copy: FactorOp, access: Access) -> bool:
+    """Whether the positions that data picks from a copy lie side by side in its source, too."""
+    if access.tensor != copy.output.tensor or not access.picks:
+        return True
+    k = next(k for k, i in enumerate(access.index) if i.picked)
+    tensor = program.tensors[access.tensor]
+    alone = any(own == (tensor.factors[k],) for own in tensor.dims)
+    digit = copy.output.index[k].digit
+    along = [i for i in copy.accesses[0].index if i.digit == digit]
+    return alone and len(along) == 1 and along[0].step == 1
 
 
 def _pieces_through(program: Program, ops: dict[str, FactorOp], target: str) -> dict[str, FactorOp]:
@@ -96,6 +109,7 @@ def _writes_through(program: Program, ops: dict[str, FactorOp], op: FactorOp) ->
         and set(op.accesses[0].digits) == {d.name for d in op.digits}
         and all(o.kind not in ("reshape", "copy") for o in writers)
         and not any(o.kind == "reshape" for o in readers)
+        and not any(a.picks for o in readers for a in o.accesses if a.tensor == source)
         and bool(writers)
         and not _waits_for_itself(ops, op)
     )
@@ -135,6 +149,7 @@ def _follow(outer: Access, through: Access, target: Access) -> Access:
                 offset=i.offset + i.step * o.offset,
                 step=i.step * o.step,
                 slide=o.slide and replace(o.slide, step=i.step * o.slide.step),
+                picked=o.picked,
             )
         )
     return Access(tensor=target.tensor, index=tuple(index))

@@ -79,7 +79,9 @@ class FactorIndex:
     """Position along one factor: ``offset + step * digit``, or just ``offset`` without a digit.
 
     ``loop`` names the loop of a nest that counts the position instead of a digit. A ``slide`` adds
-    ``step * digit`` of another digit, of which every instruction takes one position.
+    ``step * digit`` of another digit, of which every instruction takes one position. Of the
+    ``picked`` positions of a dim from ``offset`` on the op's index picks one: they are counted
+    along the dim's innermost factor and on into its outer ones.
     """
 
     digit: str | None
@@ -87,6 +89,7 @@ class FactorIndex:
     step: int = 1
     loop: str | None = None
     slide: Slide | None = None
+    picked: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,11 @@ class Access:
     def slides(self) -> tuple[str, ...]:
         """Digits that move windows of the tensor."""
         return tuple(i.slide.digit for i in self.index if i.slide is not None)
+
+    @property
+    def picks(self) -> bool:
+        """Whether data addresses a dim of the tensor."""
+        return any(i.picked for i in self.index)
 
     @property
     def loops(self) -> tuple[str, ...]:

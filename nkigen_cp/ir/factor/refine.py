@@ -168,6 +168,8 @@ def _dim_access(
                 offset=index[k].offset,
                 step=stride // strides[k] * (1 if term.stride > 0 else -1),
             )
+    if dim.picked:
+        index[-1] = replace(index[-1], picked=dim.picked)
     return index
 
 

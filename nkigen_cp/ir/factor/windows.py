@@ -90,12 +90,15 @@ def _uneven(parts: Sequence[Box], dim: int) -> bool:
 
 
 def _extents(op: Op, operand: Operand) -> tuple[int, ...] | None:
-    """Positions read along every dim; None unless each dim is one run of an axis."""
+    """Positions read along every dim; None unless each dim is one run of an axis.
+
+    Where data says what is read, all of it may be.
+    """
     if op.kind in ("copy", "reshape"):
         return None
     sizes: list[int] = []
     for dim in operand.index:
-        if len(dim.terms) > 1 or any(t.stride != 1 for t in dim.terms):
+        if len(dim.terms) > 1 or dim.picked or any(t.stride != 1 for t in dim.terms):
             return None
         sizes.append(op.axes[dim.terms[0].axis].size if dim.terms else 1)
     return tuple(sizes)

@@ -149,6 +149,18 @@ def reciprocal(work: Work) -> float:
     return work.issue_ns(8 * work.free_size * work.stride_factor)
 
 
+N_GATHER_BLOCK = 512
+"""Elements per partition that one of the instructions behind ``nc_n_gather`` takes (NKI 0.6)."""
+
+
+def n_gather(work: Work) -> float:
+    """2N cycles in blocks of their own. No cost is published: an index and an element are read."""
+    size = work.operands["dst"].free_size
+    facts = work.target.engines[work.engine]
+    further = -(-size // N_GATHER_BLOCK) - 1
+    return work.issue_ns(2 * size) + further * facts.start_cycles / facts.clock_ghz
+
+
 def bn_aggr(work: Work) -> float:
     """13 cycles per triple of statistics."""
     return work.issue_ns(13 * work.free_size / 3)

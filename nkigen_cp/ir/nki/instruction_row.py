@@ -11,6 +11,7 @@ from nkigen_cp.ir.nki.kernel import Memory, Operand
 
 ON_CHIP = (Memory.SBUF, Memory.PSUM)
 DMA_READS = (Memory.INPUT, Memory.UPDATED, Memory.OUTPUT, Memory.HBM, Memory.SBUF)
+HBM = (Memory.INPUT, Memory.UPDATED, Memory.OUTPUT, Memory.HBM)
 DMA_WRITES = (Memory.UPDATED, Memory.OUTPUT, Memory.HBM, Memory.SBUF)
 
 
@@ -58,7 +59,9 @@ class InstructionRow:
     """One instruction. ``engines`` lists where it runs, the preferred one first.
 
     ``rules`` names functions of ``rules.RULES`` that hold beside the common ones. ``registers``
-    says that it uses its engine's accumulator registers.
+    says that it uses its engine's accumulator registers. ``function`` is its name in ``nki.isa``
+    where that is another one. A DMA moves as much as its operand ``moved`` has; the first dim of
+    ``addressed`` is taken at the positions that parameter "index" holds.
     """
 
     name: str
@@ -68,6 +71,9 @@ class InstructionRow:
     cost: cycles.Formula
     meaning: meaning.Meaning
     registers: bool = False
+    function: str = ""
+    moved: str = "dst"
+    addressed: str = ""
 
     def parameter(self, name: str) -> Parameter | None:
         return next((p for p in self.parameters if p.name == name), None)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nkigen_cp.errors import SimulationError
 from nkigen_cp.ir.nki import activations, alu
 from nkigen_cp.ir.nki.numeric import Array, contract, to_float32
 
@@ -59,6 +60,34 @@ def _step(values: Array, op: str, operand: Any, reverse: Any) -> Array:
 def copy(args: Arguments) -> dict[str, Array]:
     """``dst`` = src, bits kept when the dtypes are equal."""
     return {"dst": args["src"]}
+
+
+def _picked(index: Array, count: int) -> Array:
+    """The index as positions of so many.
+
+    Raises:
+        SimulationError: one is out of bounds.
+    """
+    at = index.astype(np.int64)
+    outside = at[(at < 0) | (at >= count)]
+    if outside.size:
+        raise SimulationError(
+            f"reads index {outside.flat[0]}, which is out of bounds for {count} positions"
+        )
+    return at
+
+
+def gather(args: Arguments) -> dict[str, Array]:
+    """``dst`` = src[index]: the positions along src's first dim that the index holds."""
+    src: Array = args["src"]
+    return {"dst": src[_picked(args["index"], src.shape[0]).ravel()]}
+
+
+def n_gather(args: Arguments) -> dict[str, Array]:
+    """``dst`` = in every partition the elements of data that ``indices`` holds."""
+    data = _flat(args["data"])
+    at = _picked(_flat(args["indices"]), data.shape[1])
+    return {"dst": np.take_along_axis(data, at, axis=1)}
 
 
 def matmul(args: Arguments) -> dict[str, Array]:

@@ -12,6 +12,10 @@ RULES: Mapping[str, Rule] = {
     for rule in (
         shape_rules.same_shape,
         shape_rules.same_elements,
+        shape_rules.gathered_rows,
+        shape_rules.fetched_block,
+        shape_rules.gathered_elements,
+        shape_rules.index_dtype,
         shape_rules.matmul_shape,
         shape_rules.matmul_dtypes,
         shape_rules.psum_bank,

@@ -38,6 +38,54 @@ def same_elements(site: Site) -> str | None:
     return f"writes {sizes[0]} elements of {dst} from {sizes[1]} of {src}; they must be equal"
 
 
+def gathered_rows(site: Site) -> str | None:
+    """A partition of dst takes one row of src: one index per partition, a row's elements."""
+    dst, src, index = site.use("dst"), site.use("src"), site.use("index")
+    if index.extent != f"{dst.view.partitions}x1":
+        return f"{index} is {index.extent}; it must be {dst.view.partitions}x1, a row per index"
+    if src.view.free_size == dst.view.free_size:
+        return None
+    return (
+        f"takes rows of {src.view.free_size} elements of {src} for {dst} of {dst.extent}; a row "
+        "must fill a partition"
+    )
+
+
+def fetched_block(site: Site) -> str | None:
+    """Dst takes all that src has at one position of its first dim."""
+    dst, src, index = site.use("dst"), site.use("src"), site.use("index")
+    if index.extent != "1x1":
+        return f"{index} is {index.extent}; it must be 1x1"
+    sizes = dst.view.partitions * dst.view.free_size, src.view.free_size
+    if sizes[0] == sizes[1]:
+        return None
+    return f"fetches {sizes[1]} elements of {src} for {sizes[0]} of {dst}; they must be equal"
+
+
+def gathered_elements(site: Site) -> str | None:
+    """Within every partition one element per index, bits kept."""
+    dst, data, indices = site.use("dst"), site.use("data"), site.use("indices")
+    if indices.extent != dst.extent or data.view.partitions != dst.view.partitions:
+        return (
+            f"{dst} is {dst.extent}, {indices} {indices.extent} and {data} {data.extent}; dst and "
+            "indices must be equal, and data have as many partitions"
+        )
+    if data.buffer.dtype != dst.buffer.dtype:
+        return f"{dst} is {dst.buffer.dtype} and {data} {data.buffer.dtype}; they must be equal"
+    return None
+
+
+INDEX_DTYPES = ("int32", "uint32")
+
+
+def index_dtype(site: Site) -> str | None:
+    """Positions are integers of 32 bits."""
+    use = next(u for u in site.uses if u.parameter.name in ("index", "indices"))
+    if use.buffer.dtype.name in INDEX_DTYPES:
+        return None
+    return f"{use} is {use.buffer.dtype}; allowed are {', '.join(INDEX_DTYPES)}"
+
+
 def matmul_shape(site: Site) -> str | None:
     """dst(Ms, Nm) from stationary(K, Ms) and moving(K, Nm) within the array's limits."""
     dst, stationary, moving = site.use("dst"), site.use("stationary"), site.use("moving")

@@ -19,6 +19,7 @@ from nkigen_cp.ir.nki.instruction_row import read as _in
 from nkigen_cp.ir.nki.instruction_row import required as _required
 from nkigen_cp.ir.nki.instruction_row import written as _out
 from nkigen_cp.ir.nki.kernel import Memory
+from nkigen_cp.ir.nki.picking_instructions import PICKING_INSTRUCTIONS
 from nkigen_cp.ir.nki.row_instructions import ROW_INSTRUCTIONS
 
 __all__ = [
@@ -272,6 +273,7 @@ ROWS: tuple[InstructionRow, ...] = (
         meaning=meaning.affine_select,
     ),
     *ROW_INSTRUCTIONS,
+    *PICKING_INSTRUCTIONS,
     InstructionRow(
         name="bn_stats",
         engines=("vector",),

@@ -66,7 +66,8 @@ def absorb_widening(draft: Draft) -> None:
     """Let the readers of a widened tensor read the narrow one.
 
     Contractions keep reading the wide tensor. A view of it becomes a view of the narrow tensor and
-    is widened after, so that it remains a pure change of index and its readers can follow suit.
+    is widened after, so that it remains a pure change of index and its readers can follow suit. So
+    does a gather from it, which then moves fewer bytes.
     """
     for op in draft:
         if not is_cast(op, draft, widens):
@@ -100,12 +101,13 @@ def _widen_after(draft: Draft, view: Op, wide: str, narrow: str) -> None:
     moved = replace(
         view,
         name=draft.new_op_name(f"{view.name}_{dtype.name}"),
-        inputs=tuple(replace(o, tensor=narrow) for o in view.operands),
+        inputs=tuple(replace(o, tensor=narrow) if o.tensor == wide else o for o in view.operands),
         outputs=(replace(out, tensor=before),),
         attrs=attrs,
     )
     draft.add(moved, before=view.name)
-    draft.replace(replace(view, inputs=(replace(out, tensor=before),)))
+    attrs = {"dtype": result.dtype.name}
+    draft.replace(replace(view, kind="copy", inputs=(replace(out, tensor=before),), attrs=attrs))
 
 
 _WIDE_READERS = {
@@ -116,7 +118,12 @@ _WIDE_READERS = {
     Family.CONTRACT: _keep_wide,
     Family.ROW: _read_narrow,
     Family.RESHAPE: _keep_wide,
+    Family.GATHER: _widen_after,
 }
+
+
+_MOVED_AS_IS = (Family.RESHAPE, Family.GATHER)
+"""Ops that move elements and cannot round them."""
 
 
 def absorb_narrowing(draft: Draft) -> None:
@@ -141,7 +148,8 @@ def _retype_chain(draft: Draft, tensor: str, dtype: DType, readers: tuple[str, .
     writers = draft.writers(tensor)
     families = [draft.family(w) for w in writers]
     readable = all(r.name in readers for r in draft.readers(tensor))
-    if draft.is_fixed(tensor) or not writers or not readable or Family.RESHAPE in families:
+    fixed = draft.is_fixed(tensor) or any(f in _MOVED_AS_IS for f in families)
+    if fixed or not writers or not readable:
         return False
     before = draft.dtype(tensor)
     draft.retype(tensor, dtype)

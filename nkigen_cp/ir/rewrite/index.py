@@ -22,16 +22,16 @@ Substitution = Mapping[int, DimIndex]
 
 def normal(index: Sequence[DimIndex], axes: Sequence[Axis]) -> tuple[DimIndex, ...]:
     """The same index map in one spelling: terms merged and sorted, axes of size 1 left out."""
-    return tuple(_merged(d.offset, d.terms, axes) for d in index)
+    return tuple(_merged(d, axes) for d in index)
 
 
-def _merged(offset: int, terms: Sequence[Term], axes: Sequence[Axis]) -> DimIndex:
+def _merged(dim: DimIndex, axes: Sequence[Axis]) -> DimIndex:
     strides: dict[int, int] = {}
-    for term in terms:
+    for term in dim.terms:
         if axes[term.axis].size != 1:
             strides[term.axis] = strides.get(term.axis, 0) + term.stride
     kept = tuple(Term(axis=a, stride=s) for a, s in sorted(strides.items()) if s)
-    return DimIndex(offset=offset, terms=kept)
+    return replace(dim, terms=kept)
 
 
 def same_input(left: Input, right: Input, axes: Sequence[Axis]) -> bool:
@@ -58,7 +58,8 @@ def _substituted(dim: DimIndex, by: Substitution) -> DimIndex:
         offset += term.stride * position.offset
         for t in position.terms:
             strides[t.axis] = strides.get(t.axis, 0) + term.stride * t.stride
-    return DimIndex(offset=offset, terms=tuple(Term(axis=a, stride=s) for a, s in strides.items()))
+    terms = tuple(Term(axis=a, stride=s) for a, s in strides.items())
+    return replace(dim, offset=offset, terms=terms)
 
 
 def renumber(value: Input, numbers: Mapping[int, int]) -> Input:
@@ -77,7 +78,7 @@ def plain_dims(operand: Operand, tensor: Tensor, axes: Sequence[Axis]) -> tuple[
     dims: list[int] = []
     for size, dim in zip(tensor.shape, operand.index, strict=True):
         live = tuple(t for t in dim.terms if axes[t.axis].size != 1)
-        if size == 1 and not live and not dim.offset:
+        if size == 1 and not live and not dim.offset and not dim.picked:
             dims.append(-1)
         elif len(live) == 1 and not dim.offset and live[0].stride == 1:
             dims.append(live[0].axis)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from nkigen_cp.ir.rewrite.casts import drop_identities
 from nkigen_cp.ir.rewrite.draft import Draft
 from nkigen_cp.ir.rewrite.shared import remove_dead_ops
-from nkigen_cp.ir.tensor.graph import DimIndex, Immediate, Input, Op, Operand
+from nkigen_cp.ir.tensor.graph import Immediate, Input, Op, Operand
 from nkigen_cp.ir.tensor.table import Family
 
 WINDOW_MIN = 512
@@ -78,7 +78,7 @@ def _window(operand: Operand, reader: Op, shape: tuple[int, ...]) -> Window | No
     for d, (dim, size) in enumerate(zip(operand.index, shape, strict=True)):
         if len(dim.terms) > 1 or any(t.stride != 1 for t in dim.terms):
             return None
-        extent = reader.axes[dim.terms[0].axis].size if dim.terms else 1
+        extent = reader.axes[dim.terms[0].axis].size if dim.terms else max(1, dim.picked)
         if extent != size:
             parts.append(Window(dim=d, start=dim.offset, size=extent))
     return parts[0] if len(parts) == 1 else None
@@ -133,7 +133,7 @@ def _redirect(draft: Draft, reader: Op, tensor: str, window: Window, part: str) 
         if _window(value, reader, shape) != window:
             return value
         index = tuple(
-            DimIndex(offset=d.offset - window.start, terms=d.terms) if k == window.dim else d
+            replace(d, offset=d.offset - window.start) if k == window.dim else d
             for k, d in enumerate(value.index)
         )
         return Operand(tensor=part, index=index)

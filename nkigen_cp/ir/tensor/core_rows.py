@@ -178,6 +178,14 @@ CORE_ROWS: tuple[OpRow, ...] = (
         doc="whole numbers held as floats to integers",
     ),
     OpRow(
+        name="gather",
+        family=Family.GATHER,
+        arity=2,
+        meaning=np.take,
+        result=Result.FIRST,
+        doc="table[index]: the index says which position of one dim of the table is read",
+    ),
+    OpRow(
         name="reshape",
         family=Family.RESHAPE,
         arity=1,

@@ -3,6 +3,7 @@
 An op runs over a box of iteration axes. Every operand says, per dim of its tensor, which position
 an iteration addresses: ``offset + sum(stride * axis)``. A broadcast dim uses no axis; a slice has
 an offset; a reshape that nests writes ``h * 64 + d``. Views are therefore nothing but ``copy`` ops.
+One dim of a gather's table is addressed by data: by the value of the op's index operand.
 A tensor may have several producers that write disjoint windows (concatenation).
 """
 
@@ -58,10 +59,15 @@ class Term:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DimIndex:
-    """Position along one dim of a tensor: ``offset + sum(terms)``."""
+    """Position along one dim of a tensor: ``offset + sum(terms)``.
+
+    Of the ``picked`` positions from ``offset`` on the op's index operand picks one (0: no dim of
+    that kind). Such a dim has no terms.
+    """
 
     offset: int = 0
     terms: tuple[Term, ...] = ()
+    picked: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nkigen_cp.errors import ArgumentError
+from nkigen_cp.errors import ArgumentError, SimulationError
 from nkigen_cp.ir.dtypes import DType
 from nkigen_cp.ir.tensor.graph import Array, DimIndex, Graph, Immediate, Op, Operand, Tensor
 from nkigen_cp.ir.tensor.table import OPS, Family
@@ -181,6 +181,28 @@ def _copy(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) 
     return addressed(values[operand.tensor], operand.index, [axis.size for axis in op.axes])
 
 
+def _gather(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) -> Any:
+    """The table at the positions that the index holds, everything else along its index map."""
+    del tensor, widths
+    table, index = op.operands
+    sizes = [axis.size for axis in op.axes]
+    dim = next(d for d, place in enumerate(table.index) if place.picked)
+    place = table.index[dim]
+    at = np.asarray(addressed(values[index.tensor], index.index, sizes), np.int64)
+    outside = at[(at < 0) | (at >= place.picked)]
+    if outside.size:
+        raise SimulationError(
+            f"op {op.name!r}: index {outside[0]} is out of bounds for {place.picked} positions of "
+            f"dim {dim} of {table.tensor!r}{op.where()}"
+        )
+    axes = np.ogrid[tuple(slice(n) for n in sizes)]
+    key = [
+        at + p.offset if d == dim else p.offset + sum(t.stride * axes[t.axis] for t in p.terms)
+        for d, p in enumerate(table.index)
+    ]
+    return values[table.tensor][tuple(key)]
+
+
 def _reshape(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) -> Any:
     del widths
     return np.reshape(values[op.operands[0].tensor], tensor.shape)
@@ -249,4 +271,5 @@ _FAMILIES: dict[Family, _Run] = {
     Family.COPY: _copy,
     Family.ROW: _rows,
     Family.RESHAPE: _reshape,
+    Family.GATHER: _gather,
 }

@@ -47,6 +47,9 @@ def promote(first: DType, *others: DType) -> DType:
     return result
 
 
+_FIXED: Mapping[Result, DType] = {Result.BOOL: BOOL, Result.INDEX: UINT32}
+
+
 def result_dtype(
     row: OpRow,
     dtypes: Sequence[DType],
@@ -64,10 +67,10 @@ def result_dtype(
     """
     if row.result is Result.GIVEN:
         return dtype(str((attrs or {})["dtype"]))
-    if row.result is Result.BOOL:
-        return BOOL
-    if row.result is Result.INDEX:
-        return UINT32
+    if row.result in _FIXED:
+        return _FIXED[row.result]
+    if row.result is Result.FIRST:
+        return dtypes[0]
     if row.result is Result.CHOSEN:
         dtypes = dtypes[1:] or [INT32]  # two numbers: integers unless one of them is a float
     result = promote(*dtypes)

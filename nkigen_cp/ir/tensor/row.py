@@ -25,6 +25,7 @@ class Family(enum.Enum):
     COPY = "copy"  # moves data through its index maps, may change the dtype
     ROW = "row"  # takes and makes whole rows: its whole axes are never cut or looped
     RESHAPE = "reshape"  # row-major reinterpretation that does not nest
+    GATHER = "gather"  # a dim of the first operand is addressed by the values of the second
     COMPOSITE = "composite"  # defined by a rewrite into other rows
 
 
@@ -37,6 +38,7 @@ class Result(enum.Enum):
     BOOL = "bool"
     INDEX = "index"  # uint32
     CHOSEN = "chosen"  # promotion of all but the first operand, a condition
+    FIRST = "first"  # the first operand's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

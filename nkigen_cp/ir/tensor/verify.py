@@ -117,7 +117,7 @@ def _is_opaque(op: Op, operand: Operand) -> bool:
 
 def _span(index: DimIndex, axes: Sequence[Axis]) -> tuple[int, int]:
     """Lowest and highest position an index takes over non-empty axes."""
-    steps = [t.stride * (axes[t.axis].size - 1) for t in index.terms]
+    steps = [t.stride * (axes[t.axis].size - 1) for t in index.terms] + [max(0, index.picked - 1)]
     return index.offset + sum(min(s, 0) for s in steps), index.offset + sum(
         max(s, 0) for s in steps
     )
@@ -142,12 +142,31 @@ def _index_problems(graph: Graph, op: Op, operand: Operand) -> Problems:
     if _is_opaque(op, operand) or any(axis.size == 0 for axis in op.axes):
         return
     for dim, (index, size) in enumerate(zip(operand.index, shape, strict=True)):
+        if index.picked < 0 or (index.picked and index.terms):
+            yield f"dim {dim} of {operand.tensor!r} is picked by data and runs along an axis too"
         low, high = _span(index, op.axes)
         if low < 0 or high >= size:
             yield (
                 f"positions {low} to {high} are out of bounds of dim {dim} of {operand.tensor!r}, "
                 f"size {size}"
             )
+
+
+def _picks_fit(graph: Graph) -> Problems:
+    """Only the first operand of a gather has a dim addressed by data, exactly one, by integers."""
+    for op in graph.ops.values():
+        gathers = OPS[op.kind].family is Family.GATHER
+        for k, operand in enumerate((*op.operands, *op.outputs)):
+            dims = [d for d, index in enumerate(operand.index) if index.picked]
+            wanted = 1 if gathers and k == 0 else 0
+            if len(dims) != wanted:
+                yield (
+                    f"op {op.name!r}: {len(dims)} dims of {operand.tensor!r} are addressed by "
+                    f"data; it must be {wanted}{op.where()}"
+                )
+        if gathers and graph.tensors[op.operands[1].tensor].dtype.kind not in ("int", "uint"):
+            dtype = graph.tensors[op.operands[1].tensor].dtype
+            yield f"op {op.name!r}: the index is {dtype}; it must be an integer{op.where()}"
 
 
 def _outputs_use_parallel_axes(graph: Graph) -> Problems:
@@ -252,6 +271,7 @@ RULES: tuple[Callable[[Graph], Problems], ...] = (
     _kinds_are_known,
     _arity_fits,
     _indices_fit,
+    _picks_fit,
     _outputs_use_parallel_axes,
     _outputs_are_covered_once,
     _dtypes_follow,

@@ -11,6 +11,7 @@ from nkigen_cp.ir.factor.updates import stored_bytes
 from nkigen_cp.ir.nki.kernel import Instruction, Kernel, Loop, Statement, View
 from nkigen_cp.ir.nki.loops import iterations
 from nkigen_cp.ir.rewrite.canonical import simplify
+from nkigen_cp.ir.tensor.compulsory import read_bytes
 from nkigen_cp.ir.tensor.graph import Graph, Op
 from nkigen_cp.ir.tensor.table import OPS, Family
 from nkigen_cp.simulate.count import count
@@ -22,8 +23,9 @@ from nkigen_cp.targets.target import Target
 class Roofline:
     """Lower bounds of a program's time on one core, in nanoseconds.
 
-    ``compulsory_bytes`` is each input and output of the graph once. Captured constants are no part
-    of it: a kernel may make them on the chip.
+    ``compulsory_bytes`` is each input and output of the graph once, of an input read by traced
+    indices what they address. Captured constants are no part of it: a kernel may make them on the
+    chip.
     """
 
     compulsory_bytes: int
@@ -58,8 +60,11 @@ def roofline(
 
 
 def compulsory_bytes(graph: Graph) -> int:
-    """Bytes of the graph's inputs and outputs once, and what is written of mutated inputs."""
-    return sum(t.size_bytes for t in graph.inputs) + stored_bytes(graph)
+    """Bytes of the graph's inputs and outputs once, and what is written of mutated inputs.
+
+    Of an input that is read by traced indices alone only what they address, once per index.
+    """
+    return sum(read_bytes(graph, name) for name in graph.input_names) + stored_bytes(graph)
 
 
 def hbm_bound_ns(kernel: Kernel, target: Target) -> float:

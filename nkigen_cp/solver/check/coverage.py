@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nkigen_cp.ir.factor.program import Access
 from nkigen_cp.solver.check.facts import Facts, covers
 from nkigen_cp.solver.check.nests import looped
-from nkigen_cp.solver.plan import Reinterpret, Store
+from nkigen_cp.solver.plan import Gather, Reinterpret, Store
 
 Array = NDArray[np.int64]
 
@@ -20,7 +20,8 @@ Array = NDArray[np.int64]
 def ops(facts: Facts) -> Iterator[str]:
     """Every op of the program belongs to exactly one step."""
     done = Counter(o for c in covers(facts) for o in c.cover.ops)
-    done.update(s.spec.op for s in facts.plan.steps if isinstance(s.spec, Reinterpret))
+    moved = (s.spec for s in facts.plan.steps if isinstance(s.spec, (Reinterpret, Gather)))
+    done.update(spec.op for spec in moved)
     for name in facts.program.ops:
         if done[name] != 1:
             yield f"op {name!r} is computed by {done[name]} steps"

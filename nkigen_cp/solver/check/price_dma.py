@@ -81,11 +81,11 @@ def store(facts: Facts, step: Step) -> Priced:
     spec, form = step.spec, facts.forms[step.reads[0].form]
     assert isinstance(spec, Store)
     tensor, into = facts.tensor(form.tensor), facts.tensor(spec.target.tensor)
-    hbm = _digit_steps(spec.target, _whole_steps(into))
+    hbm = _digit_steps(spec.target, whole_steps(into))
     dst = (Memory.HBM, into.dtype)
     if form.layout is None:
         order = [(d, spec.digits[d]) for d in spec.target.digits]
-        row = _rows(order, hbm, _digit_steps(spec.source, _whole_steps(tensor)))
+        row = rows_of(order, hbm, _digit_steps(spec.source, whole_steps(tensor)))
         elements = math.prod(spec.digits.values())
         one = _moved_ns(facts.target, dst, (Memory.HBM, tensor.dtype), (1, elements), row)
         yield "dma", math.inf if spec.loops else one
@@ -105,11 +105,12 @@ def store(facts: Facts, step: Step) -> Priced:
         for window, pieces in _pieces(spec.loops, sizes):
             order = [*{**sizes, **window}.items()]
             extent = (rows, math.prod(n for _, n in order))
-            one = _moved_ns(facts.target, dst, src, extent, _rows(order, hbm, chip))
+            one = _moved_ns(facts.target, dst, src, extent, rows_of(order, hbm, chip))
             yield "dma", times * pieces * one
 
 
-def _whole_steps(tensor: FactorTensor) -> list[int]:
+def whole_steps(tensor: FactorTensor) -> list[int]:
+    """Elements of the row-major tensor that a step along each factor moves."""
     return _dense_steps([f.size for f in tensor.factors])
 
 
@@ -125,7 +126,7 @@ def _digit_steps(access: Access, steps: Sequence[int]) -> dict[str, int]:
     }
 
 
-def _rows(order: Sequence[tuple[str, int]], *sides: Mapping[str, int]) -> int:
+def rows_of(order: Sequence[tuple[str, int]], *sides: Mapping[str, int]) -> int:
     """Elements from the first on that follow each other on every side, found by counting.
 
     Inside a digit only the first addresses are compared once all inner digits follow each other.
@@ -222,14 +223,14 @@ def loaded_ns(
     """
     shape = shape_of(tensor, layout)
     free = {n: window.get(n, size) for n, size in shape.free.items()}
-    hbm = dict(zip((f.name for f in tensor.factors), _whole_steps(tensor), strict=True))
+    hbm = dict(zip((f.name for f in tensor.factors), whole_steps(tensor), strict=True))
     chip = dict(zip(free, _dense_steps([*free.values()]), strict=True))
     elements = math.prod(free.values())
     if layout.partition:
         hbm[CHUNK], chip[CHUNK] = hbm[layout.partition[0]] * layout.block, elements
 
     def one(partitions: int, chunks: int) -> float:
-        row = _rows([(CHUNK, chunks), *free.items()], hbm, chip)
+        row = rows_of([(CHUNK, chunks), *free.items()], hbm, chip)
         dst, src = (Memory.SBUF, tensor.dtype), (Memory.HBM, tensor.dtype)
         return _moved_ns(target, dst, src, (partitions, chunks * elements), row)
 

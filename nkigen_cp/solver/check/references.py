@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from nkigen_cp.ir.factor.program import Access
 from nkigen_cp.ir.nki.recipes import COVERING
@@ -13,6 +13,7 @@ from nkigen_cp.solver.plan import (
     Contract,
     Elementwise,
     Form,
+    Gather,
     Generate,
     Reinterpret,
     Run,
@@ -99,21 +100,23 @@ def _spec(facts: Facts, step: Step) -> Iterator[str]:
             yield f"covers unknown ops {spec.cover.ops}"
         else:
             yield from _cover(facts, spec, tuple(d.name for d in ops[spec.cover.root].digits))
-    elif isinstance(spec, Contract):
-        if spec.op not in ops or ops[spec.op].kind != "contract":
-            yield f"{spec.op!r} is no contraction of the program"
-        else:
+    elif isinstance(spec, (Contract, Reinterpret, Gather)):
+        kind = _KINDS[type(spec)]
+        if spec.op not in ops or ops[spec.op].kind != kind:
+            yield f"{spec.op!r} is no {kind} of the program"
+        elif isinstance(spec, Contract):
             yield from _contract(facts, spec)
     elif isinstance(spec, Store):
         for access in (spec.source, spec.target):
             yield from _access(facts, access, tuple(spec.digits))
-    elif isinstance(spec, Reinterpret):
-        if spec.op not in ops or ops[spec.op].kind != "reshape":
-            yield f"{spec.op!r} is no reshape of the program"
     elif isinstance(spec, Generate) and spec.tensor not in facts.program.constants:
         yield f"{spec.tensor!r} is no constant"
     elif spec.tensor not in tensors:
         yield f"unknown tensor {spec.tensor!r}"
+
+
+_KINDS: Mapping[type, str] = {Contract: "contract", Reinterpret: "reshape", Gather: "gather"}
+"""The kind of op that a step of one op is for."""
 
 
 def _cover(facts: Facts, spec: Elementwise, digits: Sequence[str]) -> Iterator[str]:
@@ -220,6 +223,10 @@ def _wanted(facts: Facts, step: Step) -> tuple[Slots, Slots]:
         return reads, [(s.name, s.access.tensor) for s in cover.writes]
     if isinstance(spec, Store):
         return [("src", spec.source.tensor)], [("dst", spec.target.tensor)]
+    if isinstance(spec, Gather):
+        op = facts.program.ops[spec.op]
+        table, index = op.accesses
+        return [("table", table.tensor), ("index", index.tensor)], [("dst", op.output.tensor)]
     if isinstance(spec, Reinterpret):
         op = facts.program.ops[spec.op]
         return [("src", op.accesses[0].tensor)], [("dst", op.output.tensor)]

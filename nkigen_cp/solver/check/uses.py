@@ -6,13 +6,22 @@ from collections.abc import Iterator, Sequence
 
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
 from nkigen_cp.solver.check.facts import Facts
-from nkigen_cp.solver.plan import Contract, Elementwise, Layout, Reinterpret, Step, Store, Use
+from nkigen_cp.solver.plan import (
+    Contract,
+    Elementwise,
+    Gather,
+    Layout,
+    Reinterpret,
+    Step,
+    Store,
+    Use,
+)
 
 
 def ops_of(step: Step) -> tuple[str, ...]:
     """The ops that a step computes; none of a move."""
     spec = step.spec
-    if isinstance(spec, Reinterpret):
+    if isinstance(spec, (Reinterpret, Gather)):
         return (spec.op,)
     if isinstance(spec, Elementwise):
         return spec.cover.ops
@@ -21,7 +30,7 @@ def ops_of(step: Step) -> tuple[str, ...]:
 
 def is_move(step: Step) -> bool:
     """Whether the step only brings a tensor from one form into another."""
-    return not isinstance(step.spec, (Elementwise, Contract, Store, Reinterpret))
+    return not isinstance(step.spec, (Elementwise, Contract, Store, Reinterpret, Gather))
 
 
 def accesses_of(facts: Facts, step: Step) -> dict[str, Access]:
@@ -29,6 +38,9 @@ def accesses_of(facts: Facts, step: Step) -> dict[str, Access]:
     spec = step.spec
     if isinstance(spec, Reinterpret):
         return {}
+    if isinstance(spec, Gather):
+        op = facts.program.ops[spec.op]
+        return {"table": op.accesses[0], "index": op.accesses[1], "dst": op.output}
     if isinstance(spec, Store):
         return {"src": spec.source, "dst": spec.target}
     if isinstance(spec, Elementwise):

@@ -207,7 +207,24 @@ class Reinterpret:
     op: str
 
 
-Spec = Elementwise | Contract | Load | Store | Transpose | Replicate | Generate | Reinterpret
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gather:
+    """A gather: the table's positions that its index holds, brought into the result's form.
+
+    ``by`` is "row" (one DMA, one index per partition of ``run``), "block" (one DMA per index, into
+    any ``run``) or "element" (on the chip, within each partition of ``run``). ``loops`` are the
+    digits taken position by position, outermost first.
+    """
+
+    op: str
+    by: str
+    run: Run
+    loops: tuple[str, ...]
+
+
+Spec = (
+    Elementwise | Contract | Load | Store | Transpose | Replicate | Generate | Reinterpret | Gather
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

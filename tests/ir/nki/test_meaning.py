@@ -11,11 +11,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from nkigen_cp.errors import SimulationError
 from nkigen_cp.ir.nki.activations import ACTIVATIONS
 from nkigen_cp.ir.nki.alu import ALU
 from nkigen_cp.ir.nki.numeric import contract
 from nkigen_cp.ir.nki.table import INSTRUCTIONS
-from tests.ir.nki.harness import one_instruction
+from tests.ir.nki.builder import buffer, kernel, op, view
+from tests.ir.nki.harness import execute, one_instruction
 
 BF16 = ml_dtypes.bfloat16
 RNG = np.random.default_rng(7)
@@ -357,6 +359,44 @@ def test_nc_match_replace8_replaces_as_often_as_values_are_given() -> None:
     v = np.array([[5, 5, 7, 9, 7, 7, 7, 7]], np.float32)
     got = single("nc_match_replace8", "vector", {"data": a, "vals": v}, (1, 8), imm=-1.0)
     np.testing.assert_array_equal(got, [[-1, 1, -1, 2, 5, -1, 4, 0]])
+
+
+def _picked(kind: str, dst: Any, src: Any, index: Any) -> Any:
+    """One DMA from HBM at the positions that an index in SBUF holds."""
+    wide = [buffer("table", src.shape, "input"), buffer("given", index.shape, "input", "int32")]
+    tile, at_ = buffer("tile", dst, "sbuf"), buffer("at", index.shape, "sbuf", "int32")
+    out = buffer("out", dst, "output")
+    made = kernel(
+        [*wide, tile, at_, out],
+        op("dma_copy", dst=view(at_), src=view(wide[1])),
+        op(kind, "dma", dst=view(tile), src=view(wide[0]), index=view(at_)),
+        op("dma_copy", dst=view(out), src=view(tile)),
+    )
+    return execute(made, [src, index])[0]
+
+
+def test_rows_come_from_where_the_index_says() -> None:
+    table, index = data(9, 4, 5), np.array([[8], [0], [3], [3]], np.int32)
+    got = _picked("dma_gather", (4, 20), table, index)
+    np.testing.assert_array_equal(got, table[[8, 0, 3, 3]].reshape(4, 20))
+
+
+def test_a_block_comes_from_where_the_index_says() -> None:
+    table, index = data(9, 4, 5), np.array([[7]], np.int32)
+    np.testing.assert_array_equal(_picked("dma_fetch", (4, 5), table, index), table[7])
+
+
+@pytest.mark.parametrize(("value", "kind"), [(9, "dma_gather"), (-1, "dma_fetch")])
+def test_an_index_outside_of_the_table_is_an_error(value: int, kind: str) -> None:
+    index = np.array([[value]], np.int32)
+    with pytest.raises(SimulationError, match=rf"{kind}.*index {value}, .* for 9 positions"):
+        _picked(kind, (1, 5), data(9, 5), index)
+
+
+def test_elements_come_from_where_the_indices_say() -> None:
+    values, index = data(3, 6), np.array([[5, 0], [1, 1], [2, 4]], np.uint32)
+    got = single("nc_n_gather", "gpsimd", {"data": values, "indices": index}, (3, 2))
+    np.testing.assert_array_equal(got, np.take_along_axis(values, index.astype(int), 1))
 
 
 def test_every_instruction_has_a_test_here() -> None:

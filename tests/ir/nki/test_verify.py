@@ -23,6 +23,7 @@ B = buffer("b", (128, 64))
 H = buffer("h", (128, 64), kind="bfloat16")
 N = buffer("n", (128, 64), kind="int32")
 V = buffer("v", (128, 1))
+NV = buffer("nv", (128, 1), kind="int32")
 VH = buffer("vh", (128, 1), kind="bfloat16")
 P = buffer("p", (128, 64), "psum")
 Q = buffer("q", (128, 64), "psum")
@@ -34,7 +35,7 @@ SQUARE = buffer("square", (128, 4, 4, 4, 4))
 STATS = buffer("stats", (128, 6))
 BYTES = buffer("bytes", (128, 64), kind="uint8")
 PLACES = buffer("places", (128, 64), kind="uint32")
-ALL = (PLACES, X, Y, A, B, H, N, V, VH, P, Q, PH, M, WIDE, BANKS, SQUARE, STATS, BYTES)
+ALL = (PLACES, NV, X, Y, A, B, H, N, V, VH, P, Q, PH, M, WIDE, BANKS, SQUARE, STATS, BYTES)
 
 
 def whole(*body: Statement) -> Kernel:
@@ -75,6 +76,19 @@ def ts(engine: str = "vector", **changes: Any) -> Instruction:
 def tt(engine: str = "vector", **changes: Any) -> Instruction:
     args: dict[str, Any] = {"dst": view(B), "data1": view(A), "data2": view(B), "op": "add"}
     return op("tensor_tensor", engine, **(args | changes))
+
+
+def picked(index: Any) -> dict[str, Any]:
+    return {"dst": view(B), "src": view(X), "index": index}
+
+
+def gather(**changes: Any) -> Instruction:
+    return op("dma_gather", "dma", **(picked(view(NV)) | changes))
+
+
+def elements(**changes: Any) -> Instruction:
+    args: dict[str, Any] = {"dst": view(B), "data": view(A), "indices": view(N)}
+    return op("nc_n_gather", "gpsimd", **(args | changes))
 
 
 def pick(**changes: Any) -> Instruction:
@@ -163,6 +177,14 @@ BROKEN: list[tuple[str, str, Instruction]] = [
     ("transpose_shape", "must be 64x128", op("nc_transpose", dst=view(P), data=view(A))),
     ("transpose_dtype", "must be equal", op("nc_transpose", dst=view(PH), data=view(A))),
     ("one_psum_input", "at most one input", tt(data1=view(P), data2=view(Q))),
+    ("gathered_rows", "it must be 128x1", gather(index=view(N))),
+    ("gathered_rows", "rows of 32 elements", gather(src=part(X, 32))),
+    ("fetched_block", "it must be 1x1", op("dma_fetch", "dma", **picked(view(NV)))),
+    ("fetched_block", "fetches 64 elements", op("dma_fetch", "dma", **picked(rows(NV, 1, 0)))),
+    ("gathered_elements", "as many partitions", elements(data=rows(A, 64, 0))),
+    ("gathered_elements", "must be equal", elements(data=view(H))),
+    ("index_dtype", "allowed are int32, uint32", gather(index=view(V))),
+    ("index_dtype", "allowed are int32, uint32", elements(indices=view(A))),
     ("predicate_dtype", "a predicate is bool", pick(predicate=view(N))),
     ("same_dtype", "must be equal", pick(src=view(H))),
     (
@@ -301,6 +323,9 @@ def test_legal_neighbours_of_broken_kernels_pass() -> None:
         tt(data1=view(P)),
         ts("scalar", op0="multiply", op1="add", operand1=view(V)),
         ts("gpsimd", op0="rsqrt", operand0=0),
+        gather(),
+        op("dma_fetch", "dma", **(picked(rows(NV, 1, 5)) | {"dst": rows(B, 1, 3)})),
+        elements(),
         copy(rows(A, 32, 96), rows(B, 32, 32)),
         copy(rows(A, 64, 64), rows(B, 64, 0)),
         op("nc_transpose", dst=view(PH), data=view(H)),

@@ -1,0 +1,155 @@
+"""Indices that are traced tensors: one dim of a tensor read where the data says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from nkigen_cp.errors import IndexCountError, IndexUnsupportedError, ShapeError
+from nkigen_cp.frontend.builder import Index, Read, Step
+from nkigen_cp.frontend.callsite import located
+from nkigen_cp.frontend.dispatch import Handler
+from nkigen_cp.frontend.elementwise import elementwise
+from nkigen_cp.frontend.operands import (
+    as_tensor,
+    broadcast_index,
+    broadcast_shape,
+    builder_of,
+    cast_to,
+    copy,
+    normalize_axis,
+)
+from nkigen_cp.frontend.shape import ravel, transpose
+from nkigen_cp.frontend.tensor import TracedTensor
+from nkigen_cp.ir.dtypes import INT32
+from nkigen_cp.ir.tensor.graph import DimIndex, identity_index
+
+
+def gather(x: TracedTensor, dim: int, index: TracedTensor) -> TracedTensor:
+    """``x`` at the positions in ``index`` along one dim, whose place the index's dims take.
+
+    Raises:
+        IndexUnsupportedError: the index does not hold integers.
+    """
+    sizes = (*x.shape[:dim], *index.shape, *x.shape[dim + 1 :])
+    rest = [k if k < dim else k + index.ndim - 1 for k in range(x.ndim)]
+    at = identity_index(range(dim, dim + index.ndim))
+    return _gather(x, dim, identity_index(rest), index, at, sizes)
+
+
+def _gather(
+    x: TracedTensor,
+    dim: int,
+    read: Index,
+    index: TracedTensor,
+    at: Index,
+    sizes: Sequence[int],
+) -> TracedTensor:
+    """One op over axes of these sizes; ``read`` and ``at`` address the table and the index."""
+    whole = identity_index(range(len(sizes)))
+    count = x.shape[dim]
+    if count == 1:  # every index means its only position
+        read = (*read[:dim], DimIndex(), *read[dim + 1 :])
+        return copy(x, sizes, read, tuple(sizes), whole)
+    step = Step(
+        kind="gather",
+        sizes=sizes,
+        inputs=[
+            Read(tensor=x, index=(*read[:dim], DimIndex(picked=count), *read[dim + 1 :])),
+            Read(tensor=positions(index, count), index=at),
+        ],
+        index=whole,
+    )
+    return x.builder.emit(step, tuple(sizes), x.element)
+
+
+def positions(index: TracedTensor, count: int) -> TracedTensor:
+    """The index counted from the first position on, in 32 bits; negative ones count from the end.
+
+    Raises:
+        IndexUnsupportedError: it does not hold integers.
+    """
+    if index.element.kind not in ("int", "uint"):
+        raise located(
+            IndexUnsupportedError,
+            f"a traced index must hold integers, it is {index.element.name}; cast it with "
+            "astype(numpy.int32)",
+        )
+    if index.element.kind == "uint":
+        return index if index.element.size_bytes == INT32.size_bytes else cast_to(index, INT32)
+    index = cast_to(index, INT32)
+    back = elementwise("multiply", elementwise("less", index, 0), count)
+    return elementwise("add", index, back)
+
+
+def subscript(
+    x: TracedTensor, parts: Sequence[Any], basic: Callable[[TracedTensor, list[Any]], TracedTensor]
+) -> TracedTensor:
+    """A subscript with one traced index; ``basic`` takes what all its other parts say.
+
+    Raises:
+        IndexCountError: another part is an array, traced or not.
+    """
+    if sum(isinstance(p, (TracedTensor, np.ndarray)) for p in parts) > 1:
+        raise located(
+            IndexCountError,
+            "Only one index array is supported in a subscript with a traced one; index the dims "
+            "one after the other, or merge them by reshape and compute one index",
+        )
+    at = next(k for k, p in enumerate(parts) if isinstance(p, TracedTensor))
+    index = cast("TracedTensor", parts[at])
+    x = basic(x, [slice(None) if k == at else p for k, p in enumerate(parts)])
+    integers = [k for k, p in enumerate(parts) if isinstance(p, (int, np.integer))]
+    dim = at - sum(k < at for k in integers)
+    found = gather(x, dim, index)
+    spots = sorted([*integers, at])
+    if spots == list(range(spots[0], spots[-1] + 1)):
+        return found
+    # As in numpy, the dims of index arrays that are not neighbours come first.
+    moved = list(range(dim, dim + index.ndim))
+    return transpose(found, [*moved, *(d for d in range(found.ndim) if d not in moved)])
+
+
+def take(a: object, index: TracedTensor, axis: Any, mode: str) -> TracedTensor:
+    """``numpy.take`` with a traced index.
+
+    Raises:
+        ShapeError: the axis is out of bounds.
+    """
+    x = as_tensor(index.builder, a)
+    if axis is None:
+        x, axis = ravel(x), 0
+    dim = normalize_axis(axis, x.ndim)
+    if mode == "clip":
+        index = elementwise("minimum", elementwise("maximum", index, 0), x.shape[dim] - 1)
+    elif mode == "wrap":
+        index = cast("Any", np).remainder(index, x.shape[dim])
+    return gather(x, dim, index)
+
+
+def take_along_axis(arr: object, indices: object, axis: Any = -1) -> TracedTensor:
+    """Along one axis the positions that ``indices`` names, one for every element of the result.
+
+    Raises:
+        ShapeError: the shapes have different ranks or do not broadcast.
+    """
+    builder = builder_of((arr, indices))
+    x, index = as_tensor(builder, arr), as_tensor(builder, indices)
+    if axis is None:
+        x, axis = ravel(x), 0
+    dim = normalize_axis(axis, x.ndim)
+    if x.ndim != index.ndim:
+        raise located(
+            ShapeError,
+            f"take_along_axis: shapes {x.shape} and {index.shape} must have the same number of "
+            "dims",
+        )
+    around = (*x.shape[:dim], 1, *x.shape[dim + 1 :])
+    sizes = broadcast_shape("take_along_axis", around, index.shape)
+    read, at = broadcast_index(around, sizes), broadcast_index(index.shape, sizes)
+    return _gather(x, dim, read, index, at, sizes)
+
+
+FUNCTIONS: dict[Callable[..., Any], Handler] = {np.take_along_axis: take_along_axis}
