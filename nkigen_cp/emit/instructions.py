@@ -168,6 +168,7 @@ ROWS: Mapping[str, Row] = {
     "dma_copy": _row(_DST, _SRC),
     "dma_gather": _row(_DST, _p("src", _picked), _INDEX),
     "dma_fetch": _row(_DST, _p("src", _picked), _INDEX),
+    "dma_put": _row(_p("dst", _picked), _SRC, _INDEX),
     "nc_n_gather": _row(_DST, _DATA, _p("indices", _positions)),
     "nc_matmul": _row(
         _DST, _p("stationary", _view), _p("moving", _view), _p("accumulate", _condition)

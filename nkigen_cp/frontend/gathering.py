@@ -152,4 +152,47 @@ def take_along_axis(arr: object, indices: object, axis: Any = -1) -> TracedTenso
     return _gather(x, dim, read, index, at, sizes)
 
 
+def scatter(x: TracedTensor, dim: int, index: TracedTensor, values: object) -> TracedTensor:
+    """``x`` with ``values`` at the positions in ``index`` along one dim; of several, the last.
+
+    Raises:
+        IndexUnsupportedError: the index does not hold integers.
+        ShapeError: the values do not broadcast to what is written.
+    """
+    sizes = (*x.shape[:dim], *index.shape, *x.shape[dim + 1 :])
+    given = cast_to(as_tensor(x.builder, values), x.element)
+    if broadcast_shape("scatter", given.shape, sizes) != sizes:
+        raise located(ShapeError, f"scatter: values {given.shape} do not broadcast to {sizes}")
+    count = x.shape[dim]
+    whole = identity_index(k if k < dim else k + index.ndim - 1 for k in range(x.ndim))
+    place = (*whole[:dim], DimIndex(picked=count), *whole[dim + 1 :])
+    at = identity_index(range(dim, dim + index.ndim))
+    step = Step(
+        kind="scatter",
+        sizes=sizes,
+        inputs=[
+            Read(tensor=x, index=place),
+            Read(tensor=positions(index, count), index=at),
+            Read(tensor=given, index=broadcast_index(given.shape, sizes)),
+        ],
+        index=place,
+    )
+    return x.builder.emit(step, x.shape, x.element)
+
+
+def rows(x: object, index: object, axis: int = 0) -> TracedTensor:
+    """The positions of one axis that the index names, in the place of the axis."""
+    builder = builder_of((x, index))
+    table = as_tensor(builder, x)
+    return gather(table, normalize_axis(axis, table.ndim), as_tensor(builder, index))
+
+
+def with_rows(x: object, index: object, values: object, axis: int = 0) -> TracedTensor:
+    """``x`` with values at the positions of one axis that the index names."""
+    builder = builder_of((x, index, values))
+    base = as_tensor(builder, x)
+    dim = normalize_axis(axis, base.ndim)
+    return scatter(base, dim, as_tensor(builder, index), values)
+
+
 FUNCTIONS: dict[Callable[..., Any], Handler] = {np.take_along_axis: take_along_axis}

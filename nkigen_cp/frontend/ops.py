@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nkigen_cp.frontend import ordering
+from nkigen_cp.frontend import gathering, ordering
 from nkigen_cp.frontend.convolution import Sizes, convolve
 from nkigen_cp.frontend.elementwise import elementwise
 from nkigen_cp.frontend.tensor import TracedTensor
@@ -60,6 +60,25 @@ def mish(x: Any) -> Any:
 def rsqrt(x: Any) -> Any:
     """``1 / sqrt(x)``."""
     return _apply("rsqrt", x)
+
+
+def gather_rows(x: Any, index: Any, axis: int = 0) -> Any:
+    """The positions of one axis that ``index`` names, as ``numpy.take``; each may be traced."""
+    if any(isinstance(v, TracedTensor) for v in (x, index)):
+        return gathering.rows(x, index, axis)
+    return np.take(x, index, axis)
+
+
+def scatter_rows(x: Any, index: Any, values: Any, axis: int = 0) -> Any:
+    """A copy of ``x`` with ``values`` at the positions of one axis that ``index`` names.
+
+    Where the index names a position several times, the last value counts.
+    """
+    if any(isinstance(v, TracedTensor) for v in (x, index, values)):
+        return gathering.with_rows(x, index, values, axis)
+    result = np.array(x)
+    result[(*(slice(None),) * (axis % result.ndim), np.asarray(index))] = values
+    return result
 
 
 def softmax(x: Any, axis: int = -1) -> Any:

@@ -20,6 +20,7 @@ from nkigen_cp.lowering.moves import lower_generate, lower_transpose
 from nkigen_cp.lowering.place import Placement, buffer_shape, form_dims, layout_run, window_homes
 from nkigen_cp.lowering.reinterpret import lower_reinterpret
 from nkigen_cp.lowering.replicate import lower_replicate
+from nkigen_cp.lowering.scatter import lower_scatter
 from nkigen_cp.solver.plan import (
     Contract,
     Elementwise,
@@ -30,6 +31,7 @@ from nkigen_cp.solver.plan import (
     PlanData,
     Reinterpret,
     Replicate,
+    Scatter,
     Step,
     Store,
     Transpose,
@@ -279,6 +281,11 @@ def _gather(job: _Lowering, step: Step) -> None:
     lower_gather(job.b, job.program, step.spec, _uses(job, step))
 
 
+def _scatter(job: _Lowering, step: Step) -> None:
+    assert isinstance(step.spec, Scatter)
+    lower_scatter(job.b, job.program, step.spec, _uses(job, step))
+
+
 def _reinterpret(job: _Lowering, step: Step) -> None:
     assert isinstance(step.spec, Reinterpret)
     places = _uses(job, step)
@@ -295,4 +302,5 @@ _LOWERED: Mapping[type, Callable[[_Lowering, Step], None]] = {
     Generate: _generate,
     Reinterpret: _reinterpret,
     Gather: _gather,
+    Scatter: _scatter,
 }

@@ -20,7 +20,7 @@ def lower_reinterpret(
         sizes = [a.size for a in op.axes]
         args = {"dst": _window(target, write, sizes), "src": _window(source, read, sizes)}
     else:
-        args = {"dst": _flat(target), "src": _flat(source)}
+        args = {"dst": flat(target), "src": flat(source)}
     b.emit("dma_copy", "dma", args, ops=(op_name,), note=f"reinterpret {source.tensor}")
 
 
@@ -48,6 +48,7 @@ def _window(buffer: Buffer, index: Sequence[DimIndex], sizes: Sequence[int]) -> 
     )
 
 
-def _flat(buffer: Buffer) -> View:
+def flat(buffer: Buffer) -> View:
+    """All of a buffer in row-major order."""
     size = buffer.size_bytes // buffer.dtype.size_bytes
     return View(buffer=buffer.name, shape=(size,), index=(Index(size=size),), dims=(Kept(dim=0),))

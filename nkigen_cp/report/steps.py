@@ -27,6 +27,7 @@ from nkigen_cp.solver.plan import (
     Load,
     Reinterpret,
     Replicate,
+    Scatter,
     Step,
     Store,
     Transpose,
@@ -201,6 +202,21 @@ def _gather(program: Program, forms: Mapping[str, Form], step: Step) -> Words:
     )
 
 
+def _scatter(program: Program, forms: Mapping[str, Form], step: Step) -> Words:
+    del forms
+    spec = cast("Scatter", step.spec)
+    op = program.ops[spec.op]
+    _, index, given = op.accesses
+    names = axis_names(program, (given, index, op.output))
+    return Words(
+        instruction="dma_put",
+        ops=(op_line(op.name, op.output.tensor, op.source),),
+        moves=f"writes {given.tensor} by {index.tensor}",
+        partitions=run_text(spec.run, op, names),
+        loops=_loops_text(spec.loops, op, names),
+    )
+
+
 def _reinterpret(program: Program, forms: Mapping[str, Form], step: Step) -> Words:
     spec = cast("Reinterpret", step.spec)
     tensor = forms[step.writes[0].form].tensor
@@ -218,4 +234,5 @@ _WORDS: Mapping[type, Callable[[Program, Mapping[str, Form], Step], Words]] = {
     Generate: _generate,
     Reinterpret: _reinterpret,
     Gather: _gather,
+    Scatter: _scatter,
 }

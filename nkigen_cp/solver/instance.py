@@ -20,6 +20,7 @@ from nkigen_cp.solver.order import execution_order
 from nkigen_cp.solver.plan import Contract, Generate
 from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.solver.reuse import Reuse, reuses
+from nkigen_cp.solver.scatter import scatter_candidates
 from nkigen_cp.solver.stores import reinterpret_candidate, split_stores, store_candidates
 from nkigen_cp.solver.updating import without_waiting_for_itself
 from nkigen_cp.targets.target import Target
@@ -142,6 +143,8 @@ def _candidates(context: Context, op: FactorOp) -> list[Candidate]:
         found = [reinterpret_candidate(context, op)]
     elif family is Family.GATHER:
         found = gather_candidates(context, op)
+    elif family is Family.SCATTER:
+        found = scatter_candidates(context, op)
     else:
         found = elementwise_candidates(context, op)
     if not context.program.loops:

@@ -93,7 +93,9 @@ def _pattern(source: FactorTensor, into: FactorTensor, layout: Layout, spec: Sto
     apart = (*window.walked, *window.run.digits)
     digit = {f.name: i.digit for f, i in zip(source.factors, spec.source.index, strict=True)}
     free = [d for f in geometry(source, layout).free if (d := digit[f.name]) is not None]
-    repeated = [d for d in spec.target.digits if d not in free and d not in apart]
+    walked = [t.digit for t in spec.loops if t.digit != CHUNK]
+    moving = dict.fromkeys((*walked, *spec.target.digits))
+    repeated = [d for d in moving if d not in free and d not in apart]
     hbm = _strides(spec.target, _row_major(into))
     chip = _strides(spec.source, _form_strides(source, layout))
     if window.run.digits:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nkigen_cp.ir.factor.nest import common_path
-from nkigen_cp.ir.factor.program import Digit, FactorOp, FactorTensor, Program
+from nkigen_cp.ir.factor.program import WHOLE, Digit, FactorOp, FactorTensor, Program
 from nkigen_cp.ir.nki.kernel import Memory
 from nkigen_cp.ir.tensor.graph import Op, Operand
 from nkigen_cp.solver.boxes import runs
@@ -47,7 +47,7 @@ def split_stores(program: Program) -> tuple[Program, list[Store]]:
             moved.add(out)
             del ops[op.name]
     for out in program.outputs:
-        opaque = any(o.kind == "reshape" and o.output.tensor == out for o in ops.values())
+        opaque = any(o.kind in WHOLE and o.output.tensor == out for o in ops.values())
         if out not in moved and not opaque:
             path, fixed = _result_loops(program, out)
             stores.append(identity_store(program.tensors[out], f"store.{out}", path, fixed))

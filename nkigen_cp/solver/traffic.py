@@ -13,6 +13,7 @@ from nkigen_cp.solver.plan import (
     Load,
     PlanData,
     Reinterpret,
+    Scatter,
     Step,
     Store,
 )
@@ -38,16 +39,22 @@ def _step_bytes(program: Program, forms: dict[str, Form], step: Step) -> int:
         size = program.tensors[spec.source.tensor].dtype.size_bytes
         sides = 1 if forms[step.reads[0].form].layout else 2
         return sides * math.prod(spec.digits.values()) * size
-    if isinstance(spec, Reinterpret):
-        op = program.graph.ops[spec.op]
-        tensor = program.tensors[op.outputs[0].tensor]
-        elements = math.prod(a.size for a in op.axes) if op.kind == "copy" else tensor.size
-        return 2 * elements * tensor.dtype.size_bytes
-    if isinstance(spec, Gather) and spec.by != "element":
-        op = program.ops[spec.op]
-        item = program.tensors[op.output.tensor].dtype.size_bytes
-        return math.prod(d.size for d in op.digits) * item
+    if isinstance(spec, (Reinterpret, Gather, Scatter)):
+        return _op_bytes(program, spec)
     if isinstance(spec, Contract) and spec.stream is not None:
         use = next(u for u in step.reads if u.slot == spec.stream.slot)
         return program.tensors[forms[use.form].tensor].size_bytes
     return 0
+
+
+def _op_bytes(program: Program, spec: Reinterpret | Gather | Scatter) -> int:
+    op = program.ops[spec.op]
+    tensor = program.tensors[op.output.tensor]
+    moved = math.prod(d.size for d in op.digits) * tensor.dtype.size_bytes
+    if isinstance(spec, Gather):
+        return 0 if spec.by == "element" else moved
+    if isinstance(spec, Scatter):
+        return 2 * tensor.size_bytes + moved
+    view = program.graph.ops[spec.op]
+    elements = math.prod(a.size for a in view.axes) if view.kind == "copy" else tensor.size
+    return 2 * elements * tensor.dtype.size_bytes

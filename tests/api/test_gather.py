@@ -131,6 +131,43 @@ def test_an_index_out_of_bounds_is_an_error(value: int, named: str) -> None:
         cp.simulate(kernel, *arrays)
 
 
+SCATTERS: dict[str, tuple[int, tuple[int, ...], tuple[int, ...], str]] = {
+    "rows": (0, (3,), (3, 5, 6), "float32"),
+    "one row": (0, (), (5, 6), "float32"),
+    "a middle dim": (1, (4,), (7, 4, 6), "float32"),
+    "the last dim": (-1, (2,), (7, 5, 2), "float32"),
+    "an index of two dims": (0, (2, 3), (2, 3, 5, 6), "float32"),
+    "values that broadcast": (0, (2, 2), (1, 6), "float32"),
+    "narrow": (1, (3,), (7, 3, 6), "bfloat16"),
+}
+
+
+@pytest.mark.parametrize("case", SCATTERS)
+def test_scattered_rows(case: str) -> None:
+    axis, indices, shape, kind = SCATTERS[case]
+    size = TABLE[axis]
+    index = np.random.default_rng(5).integers(-size, size, indices).astype(np.int32)
+    dtype = np.dtype(getattr(ml_dtypes, kind, kind))
+    arrays = [normal(*TABLE).astype(dtype), index, normal(*shape, seed=1).astype(dtype)]
+    assert_same(lambda x, i, v: cp.ops.scatter_rows(x, i, v, axis), arrays)
+
+
+def test_what_is_scattered_may_be_computed_and_read() -> None:
+    def fn(x: Any, i: Any, v: Any) -> Any:
+        new = cp.ops.scatter_rows(x * 2, i, v + 1)
+        return new, numpy.exp(new)[1:], cp.ops.gather_rows(new, i, 0)
+
+    arrays = [normal(130, 9), np.array([129, 3, -1], np.int32), normal(3, 9, seed=1)]
+    assert_same(fn, arrays)
+
+
+def test_scattered_rows_go_nowhere_else() -> None:
+    arrays = [normal(5, 4), np.array([0, 5], np.int32), normal(2, 4)]
+    kernel = cp.lower(cp.solve(cp.trace(cp.ops.scatter_rows, *arrays), effort="fast"))
+    with pytest.raises(cp.SimulationError, match=r"index 5, .* for 5 positions"):
+        cp.simulate(kernel, *arrays)
+
+
 REFUSED: dict[str, tuple[Fn, type[Exception], str]] = {
     "two indices": (lambda x, i: x[i, i], ValueError, "Only one index array is supported"),
     "an array beside": (lambda x, i: x[i, [0, 1]], ValueError, "Only one index array"),

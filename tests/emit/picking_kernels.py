@@ -12,6 +12,7 @@ def picked() -> Kernel:
     rows, block = (buffer(n, (4, 8), Memory.OUTPUT) for n in ("rows", "block"))
     one = buffer("one", (6, 8), Memory.OUTPUT)
     elements = buffer("elements", (6, 3), Memory.OUTPUT)
+    put = buffer("put", (6, 4, 8), Memory.OUTPUT)
     r_sb, b_sb, o_sb = sbuf("r_sb", 4, 8), sbuf("b_sb", 4, 8), sbuf("o_sb", 6, 8)
     e_sb = sbuf("e_sb", 6, 3)
     numbers, columns = sbuf("numbers", 4, 1, of="int32"), sbuf("columns", 6, 3, of="int32")
@@ -19,7 +20,7 @@ def picked() -> Kernel:
     return kernel(
         "picked",
         (x,),
-        (rows, block, one, elements),
+        (rows, block, one, elements, put),
         *(Alloc(buffer=b) for b in (r_sb, b_sb, o_sb, e_sb, numbers, columns)),
         call("iota", "gpsimd", dst=view(numbers), pattern=((1, 1),), channel_multiplier=1),
         call("iota", "gpsimd", dst=view(columns), pattern=((2, 3),), channel_multiplier=0),
@@ -35,4 +36,12 @@ def picked() -> Kernel:
         call("nc_n_gather", "gpsimd", dst=view(e_sb), data=view(o_sb), indices=view(columns)),
         *(dma(view(a), view(b)) for a, b in ((rows, r_sb), (block, b_sb), (one, o_sb))),
         dma(view(elements), view(e_sb)),
+        dma(view(put), view(x)),
+        call(
+            "dma_put",
+            "dma",
+            dst=view(put, dims=(1, 0, 2)),
+            src=view(o_sb),
+            index=view(numbers, (3, 1), None),
+        ),
     )

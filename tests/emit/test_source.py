@@ -72,7 +72,9 @@ def _masked(x: Any) -> tuple[Any, ...]:
 
 
 def _picked(x: Any) -> tuple[Any, ...]:
-    return x[:4, 1], x[3], x[:, 2], x[:, 2, :5:2]
+    put = x.copy()
+    put[:, 3] = x[:, 2]
+    return x[:4, 1], x[3], x[:, 2], x[:, 2, :5:2], put
 
 
 def _chosen(x: Any) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import nkigen_cp as cp
 from nkigen_cp.errors import ArgumentError, SimulationError
 from nkigen_cp.frontend import spec, trace
 from nkigen_cp.ir.dtypes import BOOL, FLOAT32, INT32
@@ -113,6 +114,16 @@ def test_gathers_read_where_the_index_says_and_nowhere_else() -> None:
     assert out.tolist() == [[4, 0, 1], [9, 5, 6]]
     with pytest.raises(SimulationError, match=r"index 5 is out of bounds for 5 positions of dim 1"):
         interpret(graph, [x, np.array([0, 5, 1])])
+
+
+def test_scatters_write_where_the_index_says_the_last_one_last() -> None:
+    def fn(x: Any, i: Any, v: Any) -> Any:
+        return cp.ops.scatter_rows(x, i, v, axis=1)
+
+    graph = trace(fn, spec((2, 4)), spec((3,), "int32"), spec((2, 3)))
+    x, v = np.arange(8.0).reshape(2, 4), np.arange(6.0).reshape(2, 3) * 10
+    (out,) = interpret(graph, [x, np.array([3, -2, 3]), v]).outputs
+    assert out.tolist() == [[0, 1, 10, 20], [4, 5, 40, 50]]
 
 
 def test_keep_returns_intermediates() -> None:

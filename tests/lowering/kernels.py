@@ -78,6 +78,10 @@ def picked(x: Any, s: Any) -> Any:
     return x[(s > 0).astype(np.int32)]
 
 
+def replaced(x: Any, s: Any, v: Any) -> Any:
+    return cp.ops.scatter_rows(x, (s > 0).astype(np.int32), v)
+
+
 def regrouped(x: Any) -> Any:
     return np.reshape(x, (75, 128))
 
@@ -135,6 +139,7 @@ KINDS: Mapping[str, Program] = {
     "Replicate": (biased, ((128, 64), (64,))),
     "Generate": (masked, ((128, 128),)),
     "Reinterpret": (regrouped, ((96, 100),)),
+    "Scatter": (replaced, ((5, 300), (2,), (2, 300))),
     "Gather": (picked, ((5, 300), (130,))),
 }
 """Spec kind -> a program whose plan has a step of it."""

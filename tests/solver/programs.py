@@ -132,6 +132,10 @@ def _along(x: Any, s: Any) -> Any:
     return np.take_along_axis(x, (s > 0).astype(np.int32), axis=1)
 
 
+def _scattered(x: Any, s: Any, v: Any) -> Any:
+    return cp.ops.scatter_rows(x, (s > 0).astype(np.int32), v * 2)
+
+
 TINY: dict[str, Tiny] = {
     "chain": Tiny(function=_chain, shapes=((64, 32), (64, 32))),
     "centred": Tiny(function=_centred, shapes=((64, 32),)),
@@ -168,6 +172,7 @@ LARGER: dict[str, Tiny] = {
     "slid": Tiny(function=_slid, shapes=((1, 16, 40), (8, 16, 3))),
     "cached": Tiny(function=_cached, shapes=((64, 32), (3, 32))),
     "gathered": Tiny(function=_gathered, shapes=((6, 300), (200,))),
+    "scattered": Tiny(function=_scattered, shapes=((6, 300), (3,), (3, 300))),
     "along": Tiny(function=_along, shapes=((64, 16), (64, 9))),
     "rotated": Tiny(function=_rotated, shapes=((64, 64), (64, 32))),
 }

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import networkx
 
-from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorOp, Program
+from nkigen_cp.ir.factor.program import WHOLE, Access, FactorIndex, FactorOp, Program
 from nkigen_cp.ir.tensor.graph import Immediate
 
 
@@ -63,7 +63,7 @@ def _reads_through(program: Program, ops: dict[str, FactorOp], op: FactorOp) -> 
     return (
         len(_writers(ops, target)) == 1
         and _is_whole(program, op, op.output)
-        and not any(o.kind == "reshape" and o.accesses[0].tensor == target for o in ops.values())
+        and not any(o.kind in WHOLE and o.accesses[0].tensor == target for o in ops.values())
         and all(_picks_through(program, op, a) for o in _readers(ops, target) for a in o.accesses)
         and (target not in program.outputs or bool(_readers(ops, target)))
     )
@@ -92,7 +92,7 @@ def _pieces_through(program: Program, ops: dict[str, FactorOp], target: str) -> 
         if op.kind == "copy" and _same_dtype(program, op) and _writes_through(program, found, op):
             found = _into_producers(found, op)
         else:
-            whole = whole and op.kind not in ("copy", "reshape")
+            whole = whole and op.kind not in ("copy", *WHOLE)
     together = target in program.outputs and not _readers(ops, target)
     return found if whole or not together else ops
 
@@ -107,8 +107,8 @@ def _writes_through(program: Program, ops: dict[str, FactorOp], op: FactorOp) ->
         source not in home
         and _is_whole(program, op, op.accesses[0])
         and set(op.accesses[0].digits) == {d.name for d in op.digits}
-        and all(o.kind not in ("reshape", "copy") for o in writers)
-        and not any(o.kind == "reshape" for o in readers)
+        and all(o.kind not in (*WHOLE, "copy") for o in writers)
+        and not any(o.kind in WHOLE for o in readers)
         and not any(a.picks for o in readers for a in o.accesses if a.tensor == source)
         and bool(writers)
         and not _waits_for_itself(ops, op)

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from nkigen_cp.ir.dtypes import DType
 from nkigen_cp.ir.tensor.graph import Array, Attr, Graph, Immediate, Source
 
+WHOLE = ("reshape", "scatter")
+"""Kinds of ops that take their first operand, and make their result, as a whole in HBM."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:

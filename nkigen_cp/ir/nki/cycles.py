@@ -13,7 +13,7 @@ them: what a dependent instruction waits beyond its predecessor's end is the tim
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.dtypes import BFLOAT16, FLOAT32, DType
 from nkigen_cp.ir.nki.kernel import Memory
@@ -147,6 +147,12 @@ def tensor_reduce(work: Work) -> float:
 def reciprocal(work: Work) -> float:
     """8N cycles: full float32 accuracy."""
     return work.issue_ns(8 * work.free_size * work.stride_factor)
+
+
+def dma_put(work: Work) -> float:
+    """As ``dma_copy`` of what is written."""
+    ends = {"dst": work.operands["src"], "src": work.operands["dst"]}
+    return dma_copy(replace(work, operands=ends))
 
 
 N_GATHER_BLOCK = 512

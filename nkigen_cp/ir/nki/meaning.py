@@ -83,6 +83,14 @@ def gather(args: Arguments) -> dict[str, Array]:
     return {"dst": src[_picked(args["index"], src.shape[0]).ravel()]}
 
 
+def put(args: Arguments) -> dict[str, Array]:
+    """``dst``[index] = src, at the position along dst's first dim that the index holds."""
+    written: Array = np.array(args["dst"])
+    (at,) = _picked(args["index"], written.shape[0]).ravel()
+    written[at] = args["src"].reshape(written.shape[1:])
+    return {"dst": written}
+
+
 def n_gather(args: Arguments) -> dict[str, Array]:
     """``dst`` = in every partition the elements of data that ``indices`` holds."""
     data = _flat(args["data"])

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from nkigen_cp.ir.nki import cycles, meaning
-from nkigen_cp.ir.nki.instruction_row import HBM, InstructionRow, read, written
+from nkigen_cp.ir.nki.instruction_row import (
+    HBM,
+    InstructionRow,
+    Parameter,
+    Role,
+    read,
+    written,
+)
 from nkigen_cp.ir.nki.kernel import Memory
 
 _SBUF = (Memory.SBUF,)
+WRITTEN = (Memory.OUTPUT, Memory.HBM)
 
 PICKING_INSTRUCTIONS: tuple[InstructionRow, ...] = (
     InstructionRow(
@@ -36,6 +44,21 @@ PICKING_INSTRUCTIONS: tuple[InstructionRow, ...] = (
         meaning=meaning.gather,
         function="dma_copy",
         addressed="src",
+    ),
+    InstructionRow(
+        name="dma_put",
+        engines=("dma",),
+        parameters=(
+            Parameter(name="dst", role=Role.UPDATE, memories=WRITTEN),
+            read("src", memories=_SBUF),
+            read("index", memories=_SBUF),
+        ),
+        rules=("put_block", "index_dtype"),
+        cost=cycles.dma_put,
+        meaning=meaning.put,
+        function="dma_copy",
+        moved="src",
+        addressed="dst",
     ),
     InstructionRow(
         name="nc_n_gather",

@@ -14,6 +14,7 @@ RULES: Mapping[str, Rule] = {
         shape_rules.same_elements,
         shape_rules.gathered_rows,
         shape_rules.fetched_block,
+        shape_rules.put_block,
         shape_rules.gathered_elements,
         shape_rules.index_dtype,
         shape_rules.matmul_shape,

@@ -62,6 +62,17 @@ def fetched_block(site: Site) -> str | None:
     return f"fetches {sizes[1]} elements of {src} for {sizes[0]} of {dst}; they must be equal"
 
 
+def put_block(site: Site) -> str | None:
+    """Src is all that dst has at one position of its first dim."""
+    dst, src, index = site.use("dst"), site.use("src"), site.use("index")
+    if index.extent != "1x1":
+        return f"{index} is {index.extent}; it must be 1x1"
+    sizes = src.view.partitions * src.view.free_size, dst.view.free_size
+    if sizes[0] == sizes[1]:
+        return None
+    return f"puts {sizes[0]} elements of {src} into {sizes[1]} of {dst}; they must be equal"
+
+
 def gathered_elements(site: Site) -> str | None:
     """Within every partition one element per index, bits kept."""
     dst, data, indices = site.use("dst"), site.use("data"), site.use("indices")

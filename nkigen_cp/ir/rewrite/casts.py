@@ -119,10 +119,11 @@ _WIDE_READERS = {
     Family.ROW: _read_narrow,
     Family.RESHAPE: _keep_wide,
     Family.GATHER: _widen_after,
+    Family.SCATTER: _keep_wide,
 }
 
 
-_MOVED_AS_IS = (Family.RESHAPE, Family.GATHER)
+_MOVED_AS_IS = (Family.RESHAPE, Family.GATHER, Family.SCATTER)
 """Ops that move elements and cannot round them."""
 
 

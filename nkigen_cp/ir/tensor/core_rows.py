@@ -186,6 +186,14 @@ CORE_ROWS: tuple[OpRow, ...] = (
         doc="table[index]: the index says which position of one dim of the table is read",
     ),
     OpRow(
+        name="scatter",
+        family=Family.SCATTER,
+        arity=3,
+        meaning=np.put,
+        result=Result.FIRST,
+        doc="the first operand with values at the positions that the index holds; the last wins",
+    ),
+    OpRow(
         name="reshape",
         family=Family.RESHAPE,
         arity=1,

@@ -132,7 +132,11 @@ def _run(op: Op, tensors: Mapping[str, Tensor], values: dict[str, Array], widths
     """Compute one op and write its result through its index map."""
     (out,) = op.outputs
     tensor = tensors[out.tensor]
-    result = _FAMILIES[OPS[op.kind].family](op, tensor, values, widths)
+    family = OPS[op.kind].family
+    result = _FAMILIES[family](op, tensor, values, widths)
+    if family is Family.SCATTER:
+        values[out.tensor] = result
+        return
     if out.tensor not in values:
         values[out.tensor] = np.zeros(tensor.shape, widths.stored(tensor.dtype))
     # A result does not depend on reduced axes: write it once, at their first position.
@@ -184,7 +188,26 @@ def _copy(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) 
 def _gather(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) -> Any:
     """The table at the positions that the index holds, everything else along its index map."""
     del tensor, widths
-    table, index = op.operands
+    table = op.operands[0]
+    return values[table.tensor][_picked(op, values)]
+
+
+def _scatter(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) -> Any:
+    """The first operand with the third one written in it; the last of several writes counts."""
+    base, _, given = op.operands
+    result: Any = np.array(values[base.tensor], widths.stored(tensor.dtype))
+    written = addressed(values[given.tensor], given.index, [axis.size for axis in op.axes])
+    result[_picked(op, values)] = written
+    return result
+
+
+def _picked(op: Op, values: Mapping[str, Array]) -> Any:
+    """The positions of the first operand in every iteration, one array per dim.
+
+    Raises:
+        SimulationError: an index is out of bounds.
+    """
+    table, index = op.operands[:2]
     sizes = [axis.size for axis in op.axes]
     dim = next(d for d, place in enumerate(table.index) if place.picked)
     place = table.index[dim]
@@ -196,11 +219,12 @@ def _gather(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths
             f"dim {dim} of {table.tensor!r}{op.where()}"
         )
     axes = np.ogrid[tuple(slice(n) for n in sizes)]
-    key = [
-        at + p.offset if d == dim else p.offset + sum(t.stride * axes[t.axis] for t in p.terms)
+    return tuple(
+        np.asarray(
+            at + p.offset if d == dim else p.offset + sum(t.stride * axes[t.axis] for t in p.terms)
+        )
         for d, p in enumerate(table.index)
-    ]
-    return values[table.tensor][tuple(key)]
+    )
 
 
 def _reshape(op: Op, tensor: Tensor, values: Mapping[str, Array], widths: _Widths) -> Any:
@@ -272,4 +296,5 @@ _FAMILIES: dict[Family, _Run] = {
     Family.ROW: _rows,
     Family.RESHAPE: _reshape,
     Family.GATHER: _gather,
+    Family.SCATTER: _scatter,
 }

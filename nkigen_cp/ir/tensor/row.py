@@ -26,6 +26,7 @@ class Family(enum.Enum):
     ROW = "row"  # takes and makes whole rows: its whole axes are never cut or looped
     RESHAPE = "reshape"  # row-major reinterpretation that does not nest
     GATHER = "gather"  # a dim of the first operand is addressed by the values of the second
+    SCATTER = "scatter"  # a whole tensor, a dim of which is written where the second operand says
     COMPOSITE = "composite"  # defined by a rewrite into other rows
 
 

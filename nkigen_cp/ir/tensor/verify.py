@@ -153,18 +153,21 @@ def _index_problems(graph: Graph, op: Op, operand: Operand) -> Problems:
 
 
 def _picks_fit(graph: Graph) -> Problems:
-    """Only the first operand of a gather has a dim addressed by data, exactly one, by integers."""
+    """One dim of what gathers read and scatters write is addressed by data, by integers."""
     for op in graph.ops.values():
-        gathers = OPS[op.kind].family is Family.GATHER
-        for k, operand in enumerate((*op.operands, *op.outputs)):
+        family = OPS[op.kind].family
+        gathers, scatters = family is Family.GATHER, family is Family.SCATTER
+        picking = [op.operands[0]] if gathers or scatters else []
+        for operand in (*op.operands, *op.outputs):
             dims = [d for d, index in enumerate(operand.index) if index.picked]
-            wanted = 1 if gathers and k == 0 else 0
+            writes = scatters and operand in op.outputs
+            wanted = 1 if operand in picking or writes else 0
             if len(dims) != wanted:
                 yield (
                     f"op {op.name!r}: {len(dims)} dims of {operand.tensor!r} are addressed by "
                     f"data; it must be {wanted}{op.where()}"
                 )
-        if gathers and graph.tensors[op.operands[1].tensor].dtype.kind not in ("int", "uint"):
+        if picking and graph.tensors[op.operands[1].tensor].dtype.kind not in ("int", "uint"):
             dtype = graph.tensors[op.operands[1].tensor].dtype
             yield f"op {op.name!r}: the index is {dtype}; it must be an integer{op.where()}"
 
@@ -213,12 +216,14 @@ class _Window:
         return all(np.intersect1d(a, b, assume_unique=True).size for a, b in pairs)
 
 
-def _window(op: Op, out: Operand) -> _Window:
+def _window(op: Op, out: Operand, shape: Sequence[int]) -> _Window:
     """Positions written; several iterations may not write one element.
 
     Raises:
         GraphError: they do.
     """
+    if OPS[op.kind].family is Family.SCATTER:  # it takes over what it does not write
+        return _Window(op=op, dims=tuple(np.arange(n, dtype=np.int64) for n in shape))
     used = [term.axis for index in out.index for term in index.terms]
     for position, axis in enumerate(op.axes):
         count = used.count(position)
@@ -243,7 +248,8 @@ def _window(op: Op, out: Operand) -> _Window:
 
 def _outputs_are_covered_once(graph: Graph) -> Problems:
     for name, writers in _producers(graph).items():
-        windows = [_window(op, out) for op, out in writers]
+        shape = graph.tensors[name].shape
+        windows = [_window(op, out, shape) for op, out in writers]
         for i, first in enumerate(windows):
             for second in windows[:i]:
                 if first.meets(second):

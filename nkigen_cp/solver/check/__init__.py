@@ -22,6 +22,7 @@ from nkigen_cp.solver.check import (
     order,
     places,
     references,
+    scatters,
     updates,
     windows,
 )
@@ -64,6 +65,7 @@ RULES: dict[str, Rule] = {
     "matmul operands": contractions.operands,
     "streams": contractions.streams,
     "gathers": gathers.gathers,
+    "scatters": scatters.scatters,
     "moves": moves.moves,
     "windows": windows.reached,
     "form sizes": memory.sizes,

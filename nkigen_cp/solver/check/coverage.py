@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nkigen_cp.ir.factor.program import Access
+from nkigen_cp.ir.factor.program import WHOLE, Access
 from nkigen_cp.solver.check.facts import Facts, covers
 from nkigen_cp.solver.check.nests import looped
-from nkigen_cp.solver.plan import Gather, Reinterpret, Store
+from nkigen_cp.solver.plan import Gather, Reinterpret, Scatter, Store
 
 Array = NDArray[np.int64]
 
@@ -20,7 +20,7 @@ Array = NDArray[np.int64]
 def ops(facts: Facts) -> Iterator[str]:
     """Every op of the program belongs to exactly one step."""
     done = Counter(o for c in covers(facts) for o in c.cover.ops)
-    moved = (s.spec for s in facts.plan.steps if isinstance(s.spec, (Reinterpret, Gather)))
+    moved = (s.spec for s in facts.plan.steps if isinstance(s.spec, (Reinterpret, Gather, Scatter)))
     done.update(spec.op for spec in moved)
     for name in facts.program.ops:
         if done[name] != 1:
@@ -57,7 +57,7 @@ def outputs(facts: Facts) -> Iterator[str]:
         if isinstance(step.spec, Store) and not step.writes[0].form.endswith("@spill"):
             stores.setdefault(step.spec.target.tensor, []).append(step.spec)
     yield from _views(facts)
-    opaque = [o.output.tensor for o in facts.program.ops.values() if o.kind == "reshape"]
+    opaque = [o.output.tensor for o in facts.program.ops.values() if o.kind in WHOLE]
     for name in facts.program.outputs:
         if name not in opaque:
             yield from _stored_once(facts, name, stores.get(name, []))

@@ -11,7 +11,7 @@ from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import FactorOp
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
-from nkigen_cp.solver.check import gathers, price_dma
+from nkigen_cp.solver.check import gathers, price_dma, scatters
 from nkigen_cp.solver.check.contractions import sides
 from nkigen_cp.solver.check.facts import Covered, Facts
 from nkigen_cp.solver.check.geometry import blocks, shape_of
@@ -27,6 +27,7 @@ from nkigen_cp.solver.plan import (
     Reinterpret,
     Replicate,
     Run,
+    Scatter,
     Slot,
     Step,
     Store,
@@ -223,4 +224,5 @@ _PRICED: Mapping[type, Callable[[Facts, Step], Priced]] = {
     Generate: _generate,
     Reinterpret: price_dma.reinterpret,
     Gather: gathers.priced,
+    Scatter: scatters.priced,
 }

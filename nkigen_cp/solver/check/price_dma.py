@@ -87,7 +87,7 @@ def store(facts: Facts, step: Step) -> Priced:
         order = [(d, spec.digits[d]) for d in spec.target.digits]
         row = rows_of(order, hbm, _digit_steps(spec.source, whole_steps(tensor)))
         elements = math.prod(spec.digits.values())
-        one = _moved_ns(facts.target, dst, (Memory.HBM, tensor.dtype), (1, elements), row)
+        one = moved_ns(facts.target, dst, (Memory.HBM, tensor.dtype), (1, elements), row)
         yield "dma", math.inf if spec.loops else one
         return
     src = (Memory.SBUF, tensor.dtype)
@@ -96,7 +96,9 @@ def store(facts: Facts, step: Step) -> Priced:
     digit = {f.name: i.digit for f, i in zip(tensor.factors, spec.source.index, strict=True)}
     held = [d for n in shape.free if (d := digit[n]) is not None]
     apart = [digit[n] for n in form.layout.partition]
-    again = [d for d in spec.target.digits if d not in held and d not in apart]
+    looped = (t.digit for t in spec.loops if t.digit in spec.digits)
+    moving = dict.fromkeys((*looped, *spec.target.digits))
+    again = [d for d in moving if d not in held and d not in apart]
     if apart and (outer := apart[0]) is not None:
         hbm[CHUNK], chip[CHUNK] = hbm[outer] * form.layout.block, shape.chunk_stride
     for rows, chunks, times in _partition_pieces(tensor, form.layout, spec):
@@ -105,7 +107,7 @@ def store(facts: Facts, step: Step) -> Priced:
         for window, pieces in _pieces(spec.loops, sizes):
             order = [*{**sizes, **window}.items()]
             extent = (rows, math.prod(n for _, n in order))
-            one = _moved_ns(facts.target, dst, src, extent, rows_of(order, hbm, chip))
+            one = moved_ns(facts.target, dst, src, extent, rows_of(order, hbm, chip))
             yield "dma", times * pieces * one
 
 
@@ -143,7 +145,7 @@ def rows_of(order: Sequence[tuple[str, int]], *sides: Mapping[str, int]) -> int:
     return min(rows)
 
 
-def _moved_ns(target: Target, dst: Side, src: Side, extent: tuple[int, int], row: int) -> float:
+def moved_ns(target: Target, dst: Side, src: Side, extent: tuple[int, int], row: int) -> float:
     """One DMA of (partitions, elements each) in rows of ``row`` elements."""
     sides = {
         name: replace(tile(memory, kind, *extent), run_bytes=row * kind.size_bytes)
@@ -190,7 +192,7 @@ def reinterpret(facts: Facts, step: Step) -> Priced:
         strides = [_axis_strides(s, tensors[s.tensor].shape, len(sizes)) for s in sides]
         row = min(_contiguous(sizes, each) for each in strides)
     src, dst = ((Memory.HBM, tensors[s.tensor].dtype) for s in sides)
-    yield "dma", _moved_ns(facts.target, dst, src, (1, elements), row)
+    yield "dma", moved_ns(facts.target, dst, src, (1, elements), row)
 
 
 def _axis_strides(operand: Operand, shape: Sequence[int], axes: int) -> list[int]:
@@ -232,7 +234,7 @@ def loaded_ns(
     def one(partitions: int, chunks: int) -> float:
         row = rows_of([(CHUNK, chunks), *free.items()], hbm, chip)
         dst, src = (Memory.SBUF, tensor.dtype), (Memory.HBM, tensor.dtype)
-        return _moved_ns(target, dst, src, (partitions, chunks * elements), row)
+        return moved_ns(target, dst, src, (partitions, chunks * elements), row)
 
     full = shape.chunks - (shape.rest > 0)
     if not shape.rest:

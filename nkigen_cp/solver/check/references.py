@@ -8,6 +8,7 @@ from nkigen_cp.ir.factor.program import Access
 from nkigen_cp.ir.nki.recipes import COVERING
 from nkigen_cp.ir.nki.table import Role
 from nkigen_cp.solver.check.facts import Facts
+from nkigen_cp.solver.check.uses import SLOTS
 from nkigen_cp.solver.plan import (
     CHUNK,
     Contract,
@@ -17,6 +18,7 @@ from nkigen_cp.solver.plan import (
     Generate,
     Reinterpret,
     Run,
+    Scatter,
     Step,
     Store,
     Tiled,
@@ -100,7 +102,7 @@ def _spec(facts: Facts, step: Step) -> Iterator[str]:
             yield f"covers unknown ops {spec.cover.ops}"
         else:
             yield from _cover(facts, spec, tuple(d.name for d in ops[spec.cover.root].digits))
-    elif isinstance(spec, (Contract, Reinterpret, Gather)):
+    elif isinstance(spec, (Contract, Reinterpret, Gather, Scatter)):
         kind = _KINDS[type(spec)]
         if spec.op not in ops or ops[spec.op].kind != kind:
             yield f"{spec.op!r} is no {kind} of the program"
@@ -115,7 +117,12 @@ def _spec(facts: Facts, step: Step) -> Iterator[str]:
         yield f"unknown tensor {spec.tensor!r}"
 
 
-_KINDS: Mapping[type, str] = {Contract: "contract", Reinterpret: "reshape", Gather: "gather"}
+_KINDS: Mapping[type, str] = {
+    Contract: "contract",
+    Reinterpret: "reshape",
+    Gather: "gather",
+    Scatter: "scatter",
+}
 """The kind of op that a step of one op is for."""
 
 
@@ -223,12 +230,9 @@ def _wanted(facts: Facts, step: Step) -> tuple[Slots, Slots]:
         return reads, [(s.name, s.access.tensor) for s in cover.writes]
     if isinstance(spec, Store):
         return [("src", spec.source.tensor)], [("dst", spec.target.tensor)]
-    if isinstance(spec, Gather):
+    if isinstance(spec, (Reinterpret, Gather, Scatter)):
         op = facts.program.ops[spec.op]
-        table, index = op.accesses
-        return [("table", table.tensor), ("index", index.tensor)], [("dst", op.output.tensor)]
-    if isinstance(spec, Reinterpret):
-        op = facts.program.ops[spec.op]
-        return [("src", op.accesses[0].tensor)], [("dst", op.output.tensor)]
+        reads = [(s, a.tensor) for s, a in zip(SLOTS[type(spec)], op.accesses, strict=True)]
+        return reads, [("dst", op.output.tensor)]
     moved = [("dst", spec.tensor)]
     return ([] if isinstance(spec, Generate) else [("src", spec.tensor)]), moved

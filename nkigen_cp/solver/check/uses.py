@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from nkigen_cp.ir.factor.program import Access, FactorIndex, FactorTensor
 from nkigen_cp.solver.check.facts import Facts
@@ -12,16 +12,24 @@ from nkigen_cp.solver.plan import (
     Gather,
     Layout,
     Reinterpret,
+    Scatter,
     Step,
     Store,
     Use,
 )
 
+SLOTS: Mapping[type, tuple[str, ...]] = {
+    Reinterpret: ("src",),
+    Gather: ("table", "index"),
+    Scatter: ("base", "index", "values"),
+}
+"""What the operands of steps are called that compute one op by moving data."""
+
 
 def ops_of(step: Step) -> tuple[str, ...]:
     """The ops that a step computes; none of a move."""
     spec = step.spec
-    if isinstance(spec, (Reinterpret, Gather)):
+    if isinstance(spec, (Reinterpret, Gather, Scatter)):
         return (spec.op,)
     if isinstance(spec, Elementwise):
         return spec.cover.ops
@@ -30,17 +38,14 @@ def ops_of(step: Step) -> tuple[str, ...]:
 
 def is_move(step: Step) -> bool:
     """Whether the step only brings a tensor from one form into another."""
-    return not isinstance(step.spec, (Elementwise, Contract, Store, Reinterpret, Gather))
+    return not isinstance(step.spec, (Elementwise, Contract, Store, Reinterpret, Gather, Scatter))
 
 
 def accesses_of(facts: Facts, step: Step) -> dict[str, Access]:
     """The positions that a step takes per slot; moves take all that both of their forms hold."""
     spec = step.spec
-    if isinstance(spec, Reinterpret):
-        return {}
-    if isinstance(spec, Gather):
-        op = facts.program.ops[spec.op]
-        return {"table": op.accesses[0], "index": op.accesses[1], "dst": op.output}
+    if isinstance(spec, (Reinterpret, Gather, Scatter)):
+        return _of_op(facts, spec)
     if isinstance(spec, Store):
         return {"src": spec.source, "dst": spec.target}
     if isinstance(spec, Elementwise):
@@ -54,6 +59,14 @@ def accesses_of(facts: Facts, step: Step) -> dict[str, Access]:
     layouts = (facts.forms[u.form].layout for u in (*step.reads, *step.writes))
     own = _all_of(facts.held(step.writes[0].form), [x for x in layouts if x is not None])
     return {"src": own, "dst": own}
+
+
+def _of_op(facts: Facts, spec: Reinterpret | Gather | Scatter) -> dict[str, Access]:
+    """The accesses of the op, except of what it takes and makes as a whole in HBM."""
+    op = facts.program.ops[spec.op]
+    found = dict(zip(SLOTS[type(spec)], op.accesses, strict=True))
+    result = {"dst": op.output} if isinstance(spec, Gather) else {}
+    return {**{s: a for s, a in found.items() if s not in ("src", "base")}, **result}
 
 
 def _all_of(tensor: FactorTensor, layouts: Sequence[Layout]) -> Access:

@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nkigen_cp.ir.factor.cuts import Cut
-from nkigen_cp.ir.factor.program import Access, Loop, Program
+from nkigen_cp.ir.factor.program import Access, FactorOp, Loop, Program
 from nkigen_cp.ir.rewrite.axis_windows import AxisSplit
 from nkigen_cp.solver.plan.layout import CHUNK, Layout, Run
 
 Value = str | int | float | bool
 
-PLAN_VERSION = 6
+PLAN_VERSION = 7
 """Version of the plan file format."""
 
 
@@ -222,8 +222,40 @@ class Gather:
     loops: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scatter:
+    """A scatter in HBM: its first operand copied, then one DMA per index.
+
+    ``run`` is on the partitions of what is written, ``loops`` are the digits of the index.
+    """
+
+    op: str
+    run: Run
+    loops: tuple[str, ...]
+
+
+def put_store(op: FactorOp, spec: Scatter) -> Store:
+    """What a scatter writes as a store: one DMA per position of its loops."""
+    return Store(
+        source=op.accesses[2],
+        target=op.output,
+        digits={d.name: d.size for d in op.digits},
+        op=op.name,
+        loops=tuple(Tiled(digit=d, block=1) for d in spec.loops),
+    )
+
+
 Spec = (
-    Elementwise | Contract | Load | Store | Transpose | Replicate | Generate | Reinterpret | Gather
+    Elementwise
+    | Contract
+    | Load
+    | Store
+    | Transpose
+    | Replicate
+    | Generate
+    | Reinterpret
+    | Gather
+    | Scatter
 )
 
 

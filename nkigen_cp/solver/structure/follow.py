@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nkigen_cp.ir.factor.program import Access, FactorOp, Program
+from nkigen_cp.ir.tensor.table import OPS, Family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ def follow(program: Program, seeds: Sequence[tuple[str, str]], among: Sequence[s
         name, at = todo.pop(0)
         touching = (*program.producers(name), *program.consumers(name))
         for op in dict.fromkeys(o.name for o in touching):
-            if op not in inside:
+            if op not in inside or OPS[program.ops[op].kind].family is Family.SCATTER:
                 continue
             found = _reached(program, program.ops[op], name, at)
             if found is None or program.ops[op].size(found) != size:

@@ -393,6 +393,23 @@ def test_an_index_outside_of_the_table_is_an_error(value: int, kind: str) -> Non
         _picked(kind, (1, 5), data(9, 5), index)
 
 
+def test_a_block_goes_where_the_index_says() -> None:
+    base, block, index = data(9, 4, 5), data(4, 5), np.array([[7]], np.int32)
+    wide = [buffer("base", (9, 4, 5), "input"), buffer("given", (4, 5), "input")]
+    place = buffer("place", (1, 1), "input", "int32")
+    tile, at_ = buffer("tile", (4, 5)), buffer("at", (1, 1), "sbuf", "int32")
+    out = buffer("out", (9, 4, 5), "output")
+    made = kernel(
+        [*wide, place, tile, at_, out],
+        op("dma_copy", dst=view(at_), src=view(place)),
+        op("dma_copy", dst=view(tile), src=view(wide[1])),
+        op("dma_copy", dst=view(out), src=view(wide[0])),
+        op("dma_put", "dma", dst=view(out), src=view(tile), index=view(at_)),
+    )
+    base[7] = block
+    np.testing.assert_array_equal(execute(made, [base, block, index])[0], base)
+
+
 def test_elements_come_from_where_the_indices_say() -> None:
     values, index = data(3, 6), np.array([[5, 0], [1, 1], [2, 4]], np.uint32)
     got = single("nc_n_gather", "gpsimd", {"data": values, "indices": index}, (3, 2))

@@ -91,6 +91,9 @@ def elements(**changes: Any) -> Instruction:
     return op("nc_n_gather", "gpsimd", **(args | changes))
 
 
+PUT = {"dst": view(Y), "src": rows(B, 1, 3), "index": rows(NV, 1, 5)}
+
+
 def pick(**changes: Any) -> Instruction:
     args: dict[str, Any] = {"dst": view(B), "src": view(A), "predicate": view(BYTES)}
     return op("tensor_copy_predicated", **args | changes)
@@ -181,6 +184,8 @@ BROKEN: list[tuple[str, str, Instruction]] = [
     ("gathered_rows", "rows of 32 elements", gather(src=part(X, 32))),
     ("fetched_block", "it must be 1x1", op("dma_fetch", "dma", **picked(view(NV)))),
     ("fetched_block", "fetches 64 elements", op("dma_fetch", "dma", **picked(rows(NV, 1, 0)))),
+    ("put_block", "it must be 1x1", op("dma_put", "dma", **(PUT | {"index": view(NV)}))),
+    ("put_block", "puts 8192 elements", op("dma_put", "dma", **(PUT | {"src": view(B)}))),
     ("gathered_elements", "as many partitions", elements(data=rows(A, 64, 0))),
     ("gathered_elements", "must be equal", elements(data=view(H))),
     ("index_dtype", "allowed are int32, uint32", gather(index=view(V))),
@@ -326,6 +331,8 @@ def test_legal_neighbours_of_broken_kernels_pass() -> None:
         gather(),
         op("dma_fetch", "dma", **(picked(rows(NV, 1, 5)) | {"dst": rows(B, 1, 3)})),
         elements(),
+        op("dma_copy", dst=view(Y), src=view(B)),
+        op("dma_put", "dma", **PUT),
         copy(rows(A, 32, 96), rows(B, 32, 32)),
         copy(rows(A, 64, 64), rows(B, 64, 0)),
         op("nc_transpose", dst=view(PH), data=view(H)),
