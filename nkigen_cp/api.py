@@ -16,6 +16,7 @@ from nkigen_cp.ir.nki.kernel import Kernel
 from nkigen_cp.ir.nki.verify import verify_kernel
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.ir.tensor.interpret import interpret as interpret_graph
+from nkigen_cp.ir.tensor.promotion import NARROWED
 from nkigen_cp.ir.tensor.verify import verify_graph
 from nkigen_cp.lowering.lower import lower_plan
 from nkigen_cp.plan import Plan
@@ -110,7 +111,8 @@ def simulate(kernel: Kernel, *args: Any, watch: Sequence[str] = (), **kwargs: An
     """
     graph = _graph(kernel)
     arrays = _flat(graph, args, kwargs)
-    done = run(kernel, compare.given(graph, arrays), _target(kernel), watch=watch)
+    given = compare.given(graph, _narrow(graph, arrays))
+    done = run(kernel, given, _target(kernel), watch=watch)
     results = compare.results(graph, done)
     returned = len(graph.output_names)
     _write_back(graph, arrays, results[returned:])
@@ -128,7 +130,7 @@ def first_difference(
     """
     graph = _graph(kernel)
     return compare.first_difference(
-        kernel, _flat(graph, args, kwargs), _target(kernel), tolerance=tolerance
+        kernel, _narrow(graph, _flat(graph, args, kwargs)), _target(kernel), tolerance=tolerance
     )
 
 
@@ -179,6 +181,24 @@ def _flat(graph: Graph, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[A
             f"{', '.join(graph.input_names)}; got {len(args)} and {len(kwargs)} by keyword"
         )
     return [np.asarray(a) for a in args]
+
+
+def _narrow(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
+    """Arrays of the 64-bit types that an input was traced with, in the 32-bit type it became."""
+    wide: tuple[int, ...] = () if graph.arguments is None else graph.arguments.wide
+    found = [*arrays]
+    for position in wide:
+        array: Any = arrays[position]
+        tensor = graph.inputs[position]
+        if NARROWED.get(array.dtype.name) != tensor.dtype.name:
+            continue
+        found[position] = array.astype(tensor.dtype.numpy)
+        if not tensor.dtype.is_float and not np.array_equal(found[position], array):
+            raise ArgumentError(
+                f"argument {tensor.name!r} has values outside {tensor.dtype}'s range, and the "
+                "device has no 64-bit types"
+            )
+    return found
 
 
 def _write_back(graph: Graph, arrays: Sequence[Array], values: Sequence[Array]) -> None:

@@ -48,6 +48,7 @@ class Builder:
     pieces: list[Piece] = field(default_factory=list[Piece])
     constants: dict[int, Array] = field(default_factory=dict[int, Array])
     captured: dict[int, tuple[Array, int]] = field(default_factory=dict[int, tuple[Array, int]])
+    wide: list[int] = field(default_factory=list[int])
     warned: bool = False
     closed: bool = False
     reading: bool = True  # views are read where they are made, unless they are written to

@@ -141,10 +141,14 @@ def _same(first: object, second: object) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """How a traced function is called: its signature, and one tree per parameter."""
+    """How a traced function is called: its signature, and one tree per parameter.
+
+    ``wide`` has the positions of the inputs that were traced as 64-bit types, which became 32-bit.
+    """
 
     signature: inspect.Signature
     trees: Mapping[str, Tree]
+    wide: tuple[int, ...] = ()
 
     def flatten(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """The graph's inputs, in order, out of a call's arguments.

@@ -156,7 +156,8 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
     graph = assemble(
         builder, name=_function_name(fn), inputs=inputs, outputs=outputs, mutated=mutated
     )
-    return replace(graph, arguments=Arguments(signature=signature, trees=trees), result=result)
+    arguments = Arguments(signature=signature, trees=trees, wide=tuple(builder.wide))
+    return replace(graph, arguments=arguments, result=result)
 
 
 def trace_full(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Traced:
@@ -183,6 +184,7 @@ def _make_inputs(builder: Builder, value: object, label: str) -> tuple[Any, Tree
         described = leaf if isinstance(leaf, Spec) else spec(leaf.shape, leaf.dtype)
         if described.narrowed:
             builder.warn_narrowed(described.dtype)
+            builder.wide.append(len(builder.tensors))
         axes = described.axes or tuple(f"d{i}" for i in range(len(described.shape)))
         tensor = builder.tensor(described.shape, described.dtype, axes)
         tensor.memory.input = True

@@ -110,3 +110,21 @@ def test_booleans_are_logical() -> None:
 def test_bits_of_floats_are_refused() -> None:
     with pytest.raises(TypeError, match=r"(?s)bitwise_and takes integers.*test_integers"):
         cp.trace(lambda a: a & 1, np.ones((2, 3), np.float32))
+
+
+def test_wide_inputs_narrow_with_one_warning() -> None:
+    a, b = np.arange(-20, 20).reshape(4, 10), np.arange(40.0).reshape(4, 10)
+    with pytest.warns(UserWarning, match="64-bit") as caught:
+        graph = cp.trace(lambda a, b: (a * 3, b + 1), a, b)
+    assert len(caught) == 1
+    kernel = cp.lower(cp.solve(graph, effort="fast"))
+    got: Any = cp.simulate(kernel, a, b)
+    assert [r.dtype.name for r in got] == ["int32", "float32"]
+    np.testing.assert_array_equal(got[0], a * 3)
+    with pytest.raises(cp.ArgumentError, match=r"'a' has values outside int32"):
+        cp.simulate(kernel, a + 2**40, b)
+
+
+def test_extremes_of_rows_that_come_in_parts() -> None:
+    values = integers("int8", 128, 2**18)
+    assert_equal(lambda a: (np.max(a, axis=1), np.min(a, axis=1)), [values])

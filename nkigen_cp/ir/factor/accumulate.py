@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nkigen_cp.ir.dtypes import FLOAT32
+from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import (
     Access,
     Digit,
@@ -73,7 +73,15 @@ class _Split:
         self.before, self.after = before.name, after.name
         self.tensors = [after, before]
         self.ops: list[FactorOp] = []
-        self.start: Array = np.broadcast_to(np.asarray(start, after.dtype.numpy), after.shape)
+        self.start: Array = np.broadcast_to(_stored(start, after.dtype), after.shape)
+
+
+def _stored(value: float, dtype: DType) -> Array:
+    """The value, or what comes closest to it in a type of integers."""
+    if not dtype.is_float:
+        info = np.iinfo("uint8" if dtype.kind == "bool" else dtype.name)
+        value = int(min(max(value, info.min), info.max))
+    return np.asarray(value, dtype.numpy)
 
 
 def _split(program: Program, op: FactorOp) -> _Split:
