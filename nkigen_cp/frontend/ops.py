@@ -91,7 +91,8 @@ def softmax(x: Any, axis: int = -1) -> Any:
 def topk(x: Any, k: int, axis: int = -1, is_ascend: bool = False) -> tuple[Any, Any]:
     """The ``k`` largest elements along ``axis`` in order, or smallest; and their places, uint32.
 
-    Of equal elements the first comes first.
+    Of equal elements the first comes first. Integers are compared as float32, which holds those up
+    to 2**24 exactly.
     """
     if isinstance(x, TracedTensor):
         return ordering.topk(x, k, axis, is_ascend=is_ascend)

@@ -1,5 +1,6 @@
 """What needs elements in order: places of extremes, the largest elements, sorting.
 
+Sorting and the largest elements compare in float32, so integers above 2**24 are not told apart.
 Rows longer than an instruction takes, and long rows of which there are few, are cut into blocks.
 """
 
