@@ -36,7 +36,10 @@ _NEUTRAL = {"cumsum": 0.0, "cumprod": 1.0, "cummax": -np.inf, "cummin": np.inf}
 def accumulate(kind: str, x: TracedTensor, axis: Any, dtype: object = None) -> TracedTensor:
     """A running fold along an axis, of integers in integers."""
     if dtype is not None:
-        x = cast_to(x, x.builder.narrowed(dtype))
+        element = x.builder.narrowed(dtype)
+        x = cast_to(x, element)
+        if kind in ("cumsum", "cumprod") and element.size_bytes < 4 and not element.is_float:
+            return cast_to(accumulate(kind, x, axis), element)  # modulo its range
     elif kind in ("cumsum", "cumprod"):
         wide = WIDE_SUMS.get(x.element.kind, x.element)
         if kind == "cumsum" and 0 < x.size * SMALL.get(x.element.name, EXACT) < EXACT:

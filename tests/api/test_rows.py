@@ -47,6 +47,12 @@ def test_running_sums_of_integers(dtype: Any) -> None:
     assert_same(lambda a: np.cumsum(a, axis=-1), [whole(3, 37).astype(dtype)])
 
 
+@pytest.mark.parametrize("function", [np.cumsum, np.cumprod])
+def test_running_folds_of_narrow_integers_wrap(function: Any) -> None:
+    x = np.abs(whole(3, 20)).astype(np.uint8) * 7
+    assert_same(lambda a: function(a, axis=-1, dtype=np.uint8), [x])
+
+
 def test_running_sums_of_bfloat16_add_up_in_float32() -> None:
     x = normal(4, 300).astype(ml_dtypes.bfloat16)
     plan = cp.solve(cp.trace(lambda a: np.cumsum(a, axis=-1), x), effort="fast")
