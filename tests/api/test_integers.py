@@ -128,3 +128,28 @@ def test_wide_inputs_narrow_with_one_warning() -> None:
 def test_extremes_of_rows_that_come_in_parts() -> None:
     values = integers("int8", 128, 2**18)
     assert_equal(lambda a: (np.max(a, axis=1), np.min(a, axis=1)), [values])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "uint32"])
+def test_sums_wrap_in_the_type_they_are_asked_in(dtype: str) -> None:
+    assert_equal(
+        lambda a: (np.sum(a, axis=0, dtype=dtype), np.sum(a, axis=1, dtype=dtype)),
+        [integers(dtype, 20, 30)],
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_kernels(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    steps = [*OF_TWO.values()]
+    chosen = [(int(k), *random.random(2)) for k in random.integers(0, len(steps), 4)]
+    dtype = str(random.choice(["int32", "int16", "uint8", "uint32"]))
+
+    def kernel(a: Any, b: Any) -> Any:
+        values = [a, b]
+        for k, i, j in chosen:
+            pair = (values[int(i * len(values))], values[int(j * len(values))])
+            values.append(steps[k](*pair).astype(dtype))
+        return values[-1] + np.sum(values[-2], axis=0, dtype=dtype)
+
+    assert_equal(kernel, pair(dtype, 5, 17))

@@ -124,8 +124,11 @@ def _sum(site: Site) -> Pattern | None:
     if site.result.is_float or not site.integers:
         return None
     (left,) = site.inputs
-    if left.times(site.reduced).exact:
-        return None
+    total = left.times(site.reduced)
+    if total.exact:
+        narrow = node("sum", site.input(0), dtype=INT32.name)
+        fits = total.within(limits(site.result))
+        return None if fits else wrapped(narrow, INT32, total, site.result)
     word = word_of(site.result)
     width = min(HALF_BITS, FLOAT32_WHOLE.bit_length() - 1 - (site.reduced - 1).bit_length())
     if width < 1:
@@ -136,7 +139,8 @@ def _sum(site: Site) -> Pattern | None:
     known = WORD_BITS if left.low < 0 else left.high.bit_length()
     x = site.operand(0, word)
     parts = [_part(x, shift, width, word) for shift in range(0, known, width)]
-    return functools.reduce(lambda total, part: plus(total, part, word), parts)
+    found = functools.reduce(lambda so_far, part: plus(so_far, part, word), parts)
+    return wrapped(found, word, limits(word), site.result)
 
 
 def _part(x: Pattern, shift: int, width: int, word: DType) -> Pattern:
