@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -84,10 +85,22 @@ def positions(index: TracedTensor, count: int) -> TracedTensor:
     return elementwise("add", index, back)
 
 
-def subscript(
-    x: TracedTensor, parts: Sequence[Any], basic: Callable[[TracedTensor, list[Any]], TracedTensor]
-) -> TracedTensor:
-    """A subscript with one traced index; ``basic`` takes what all its other parts say.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PickedSpot:
+    """The traced index of a subscript, and the dim it picks from in what ``others`` take.
+
+    Its own dims take the place of that one, or come first as they do in numpy where integers are
+    apart from it.
+    """
+
+    index: TracedTensor
+    dim: int
+    others: list[Any]
+    is_in_place: bool
+
+
+def picked_spot(parts: Sequence[Any]) -> PickedSpot:
+    """Where the traced index among the parts of a subscript is.
 
     Raises:
         IndexCountError: another part is an array, traced or not.
@@ -99,16 +112,29 @@ def subscript(
             "one after the other, or merge them by reshape and compute one index",
         )
     at = next(k for k, p in enumerate(parts) if isinstance(p, TracedTensor))
-    index = cast("TracedTensor", parts[at])
-    x = basic(x, [slice(None) if k == at else p for k, p in enumerate(parts)])
     integers = [k for k, p in enumerate(parts) if isinstance(p, (int, np.integer))]
-    dim = at - sum(k < at for k in integers)
-    found = gather(x, dim, index)
     spots = sorted([*integers, at])
-    if spots == list(range(spots[0], spots[-1] + 1)):
+    return PickedSpot(
+        index=cast("TracedTensor", parts[at]),
+        dim=at - sum(k < at for k in integers),
+        others=[slice(None) if k == at else p for k, p in enumerate(parts)],
+        is_in_place=spots == list(range(spots[0], spots[-1] + 1)),
+    )
+
+
+def subscript(
+    x: TracedTensor, parts: Sequence[Any], basic: Callable[[TracedTensor, list[Any]], TracedTensor]
+) -> TracedTensor:
+    """A subscript with one traced index; ``basic`` takes what all its other parts say.
+
+    Raises:
+        IndexCountError: another part is an array, traced or not.
+    """
+    spot = picked_spot(parts)
+    found = gather(basic(x, spot.others), spot.dim, spot.index)
+    if spot.is_in_place:
         return found
-    # As in numpy, the dims of index arrays that are not neighbours come first.
-    moved = list(range(dim, dim + index.ndim))
+    moved = list(range(spot.dim, spot.dim + spot.index.ndim))
     return transpose(found, [*moved, *(d for d in range(found.ndim) if d not in moved)])
 
 
@@ -164,6 +190,8 @@ def scatter(x: TracedTensor, dim: int, index: TracedTensor, values: object) -> T
     if broadcast_shape("scatter", given.shape, sizes) != sizes:
         raise located(ShapeError, f"scatter: values {given.shape} do not broadcast to {sizes}")
     count = x.shape[dim]
+    if count == 1:  # every index means its only position
+        return _last(given, x, dim, index.ndim)
     whole = identity_index(k if k < dim else k + index.ndim - 1 for k in range(x.ndim))
     place = (*whole[:dim], DimIndex(picked=count), *whole[dim + 1 :])
     at = identity_index(range(dim, dim + index.ndim))
@@ -178,6 +206,19 @@ def scatter(x: TracedTensor, dim: int, index: TracedTensor, values: object) -> T
         index=place,
     )
     return x.builder.emit(step, x.shape, x.element)
+
+
+def _last(given: TracedTensor, x: TracedTensor, dim: int, ndim: int) -> TracedTensor:
+    """What the last of the indices, ``ndim`` dims of the values from ``dim`` on, writes."""
+    skipped = x.ndim - 1 + ndim - given.ndim
+    read: list[DimIndex] = []
+    for place, size in enumerate(given.shape, skipped):
+        axis = place if place < dim else place - ndim + 1
+        if dim <= place < dim + ndim:
+            read.append(DimIndex(offset=size - 1))
+        else:
+            read += identity_index([-1 if size != x.shape[axis] else axis])
+    return copy(given, x.shape, tuple(read), x.shape, identity_index(range(x.ndim)))
 
 
 def rows(x: object, index: object, axis: int = 0) -> TracedTensor:

@@ -53,7 +53,9 @@ def _known(parts: Sequence[object]) -> list[object]:
     """The parts with lists made arrays, and masks the positions at which they hold."""
     found: list[object] = []
     for part in parts:
-        known = part.builder.values(part) if isinstance(part, TracedTensor) else part
+        known = part
+        if isinstance(part, TracedTensor) and part.is_known:
+            known = part.builder.values(part)
         array = np.asarray(known) if _is_array(known) else None
         if array is None:
             found.append(part)
@@ -69,7 +71,7 @@ def parts_of(key: object) -> list[object]:
     return list(cast("tuple[object, ...]", key)) if isinstance(key, tuple) else [key]
 
 
-def _expand(key: object, shape: tuple[int, ...]) -> list[Any]:
+def expand(key: object, shape: tuple[int, ...]) -> list[Any]:
     """The subscript as one part per dim, plus newaxis parts (None)."""
     parts = parts_of(key)
     _check_parts(parts)
@@ -138,14 +140,19 @@ def getitem(x: TracedTensor, key: object, /) -> Any:
         IndexUnsupportedError: an index is a traced mask, or not of integers.
         IndexCountError: there is another array beside a traced one.
     """
-    if any(isinstance(p, TracedTensor) and not p.is_known for p in parts_of(key)):
-        return subscript(x, _expand(key, x.shape), _basic)
+    if picks(key):
+        return subscript(x, expand(key, x.shape), _basic)
     chosen = select(x, key)
     if chosen.rows is not None:
         return pick(chosen.view, chosen.dim, chosen.rows)
     if chosen.view.shape or any(part is Ellipsis for part in parts_of(key)):
         return chosen.view
     return x.builder.values(chosen.view)[()] if x.is_known else duplicate_of(chosen.view)
+
+
+def picks(key: object) -> bool:
+    """Whether an index of the subscript is a traced tensor."""
+    return any(isinstance(p, TracedTensor) and not p.is_known for p in parts_of(key))
 
 
 def select(x: TracedTensor, key: object) -> Selection:
@@ -155,7 +162,7 @@ def select(x: TracedTensor, key: object) -> Selection:
         ShapeError: too many indices, or one is out of bounds.
         IndexUnsupportedError: an index is a traced tensor.
     """
-    parts = _expand(key, x.shape)
+    parts = expand(key, x.shape)
     if any(isinstance(p, np.ndarray) for p in parts):
         return _advanced(x, parts)
     return Selection(view=_basic(x, parts))

@@ -14,10 +14,11 @@ from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.content import Line, Patch, Positions
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.elementwise import elementwise
-from nkigen_cp.frontend.indexing import Selection, parts_of, select
+from nkigen_cp.frontend.gathering import picked_spot, scatter
+from nkigen_cp.frontend.indexing import Selection, expand, parts_of, picks, select
 from nkigen_cp.frontend.memory import duplicate_of, same_place, write
 from nkigen_cp.frontend.operands import as_array
-from nkigen_cp.frontend.shape import broadcast_to, reshape
+from nkigen_cp.frontend.shape import broadcast_to, reshape, transpose
 from nkigen_cp.frontend.tensor import TracedTensor
 
 
@@ -35,6 +36,9 @@ def setitem(x: TracedTensor, key: object, value: Any, /) -> None:
             "newaxis (None) in an assignment target is not supported; leave it out and give the "
             "value the dims of the window",
         )
+    if picks(key):
+        _set_picked(x, expand(key, x.shape), value)
+        return
     if isinstance(value, TracedTensor) and value.is_known:
         value = value.builder.values(value)
     if x.is_known and not isinstance(value, TracedTensor):
@@ -50,6 +54,21 @@ def setitem(x: TracedTensor, key: object, value: Any, /) -> None:
         return  # what x[i] += y has written already
     source = value if isinstance(value, TracedTensor) else _constant(chosen.view, value)
     write(chosen.view, _patch(chosen, _fitted(chosen, source)))
+
+
+def _set_picked(x: TracedTensor, parts: list[Any], value: Any) -> None:
+    """Write where a traced index says: into all that it may pick from."""
+    spot = picked_spot(parts)
+    key = tuple(spot.others)
+    view = select(x, key).view
+    source = value if isinstance(value, TracedTensor) else _constant(view, value)
+    count, dim = spot.index.ndim, spot.dim
+    if not spot.is_in_place:  # the index's dims come first in the value
+        rest = (*view.shape[:dim], *view.shape[dim + 1 :])
+        source = broadcast_to(source, (*spot.index.shape, *rest))
+        order = [*range(count, count + dim), *range(count), *range(count + dim, source.ndim)]
+        source = transpose(source, order)
+    setitem(x, key, scatter(view, dim, spot.index, source))
 
 
 def _set_known(x: TracedTensor, key: Any, value: Any) -> None:

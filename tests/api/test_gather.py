@@ -138,6 +138,7 @@ SCATTERS: dict[str, tuple[int, tuple[int, ...], tuple[int, ...], str]] = {
     "the last dim": (-1, (2,), (7, 5, 2), "float32"),
     "an index of two dims": (0, (2, 3), (2, 3, 5, 6), "float32"),
     "values that broadcast": (0, (2, 2), (1, 6), "float32"),
+    "into one row": (1, (2,), (7, 2, 6), "float32"),
     "narrow": (1, (3,), (7, 3, 6), "bfloat16"),
 }
 
@@ -145,10 +146,13 @@ SCATTERS: dict[str, tuple[int, tuple[int, ...], tuple[int, ...], str]] = {
 @pytest.mark.parametrize("case", SCATTERS)
 def test_scattered_rows(case: str) -> None:
     axis, indices, shape, kind = SCATTERS[case]
+    table = normal(*TABLE)
     size = TABLE[axis]
     index = np.random.default_rng(5).integers(-size, size, indices).astype(np.int32)
+    if case == "into one row":
+        table, index = table[:, :1], index * 0
     dtype = np.dtype(getattr(ml_dtypes, kind, kind))
-    arrays = [normal(*TABLE).astype(dtype), index, normal(*shape, seed=1).astype(dtype)]
+    arrays = [table.astype(dtype), index, normal(*shape, seed=1).astype(dtype)]
     assert_same(lambda x, i, v: cp.ops.scatter_rows(x, i, v, axis), arrays)
 
 
@@ -166,6 +170,56 @@ def test_scattered_rows_go_nowhere_else() -> None:
     kernel = cp.lower(cp.solve(cp.trace(cp.ops.scatter_rows, *arrays), effort="fast"))
     with pytest.raises(cp.SimulationError, match=r"index 5, .* for 5 positions"):
         cp.simulate(kernel, *arrays)
+
+
+def _row(y: Any, i: Any, v: Any) -> None:
+    y[i] = v
+
+
+def _middle(y: Any, i: Any, v: Any) -> None:
+    y[:, i] = v
+
+
+def _apart(y: Any, i: Any, v: Any) -> None:
+    y[2, :, i] = v
+
+
+def _window(y: Any, i: Any, v: Any) -> None:
+    y[1:3, i, 0] = v
+
+
+WRITES: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]] = {
+    "rows": (_row, (3,), (3, 5, 6)),
+    "a number": (_row, (2,), (1,)),
+    "one place": (_middle, (), (7, 6)),
+    "apart from an integer": (_apart, (2,), (2, 5)),
+    "in a window": (_window, (3,), (2, 3)),
+}
+
+
+@pytest.mark.parametrize("case", WRITES)
+def test_writes(case: str) -> None:
+    write, indices, shape = WRITES[case]
+
+    def fn(x: Any, i: Any, v: Any) -> Any:
+        y = x * 2
+        write(y, i, v)
+        return y
+
+    index = np.random.default_rng(6).integers(-5, 5, indices).astype(np.int32)
+    assert_same(fn, [normal(*TABLE), index, normal(*shape, seed=1)])
+
+
+def test_a_cache_that_is_given_is_written_where_the_position_says() -> None:
+    def step(cache: Any, position: Any, key: Any) -> None:
+        cache[:, position] = key
+
+    cache, key = normal(1, 40, 2, 8), normal(1, 2, 8, seed=1)
+    want = cache.copy()
+    want[:, 7] = key
+    arrays = [cache, np.array(7, np.int32), key]
+    cp.simulate(cp.lower(cp.solve(cp.trace(step, *arrays), effort="fast")), *arrays)
+    np.testing.assert_array_equal(cache, want)
 
 
 REFUSED: dict[str, tuple[Fn, type[Exception], str]] = {

@@ -136,10 +136,6 @@ def _bounds(x: Any) -> None:
     x[[0, 4]] = 1
 
 
-def _traced_index(x: Any) -> None:
-    x[x.astype(np.int32)] = 1
-
-
 def _integers(x: Any) -> None:
     y = x.astype(np.int32)
     y[:2] += x[:2]
@@ -161,7 +157,6 @@ ERRORS: list[tuple[Callable[[Any], None], type[Exception], str]] = [
     (_shape, ShapeError, r"\(4, 2\).*\(2, 3\)"),
     (_broadcast, ReadOnlyError, "read-only"),
     (_bounds, ShapeError, "index 4 is out of bounds"),
-    (_traced_index, IndexUnsupportedError, "traced tensor as an index"),
     (_integers, UnsupportedError, "add cannot write its float32 result in place.*int32"),
     (_captured, UnsupportedError, "out= is a ndarray"),
     (_copied, UnsupportedError, "destination is a ndarray"),
