@@ -68,8 +68,8 @@ class _Assembly:
         if form.layout is not None or form.name.endswith("@spill"):
             return None
         for new in program.updated:
-            renewed = program.renewed(form.tensor) == new or form.tensor == new
-            if renewed or form.tensor in program.outdated(new):
+            there = (*program.outdated(new), *program.current(new))
+            if program.renewed(form.tensor) == new or form.tensor in there:
                 return new
         return None
 

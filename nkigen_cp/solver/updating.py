@@ -46,7 +46,7 @@ def updating(program: Program, candidates: Sequence[Candidate]) -> Updating:
                 sooner[op][root] = None
             if root != op and any(t in program.outdated(new) for t in reads):
                 sooner[op][root] = reading[root] = None
-            if new in reads:
+            if any(t in program.current(new) for t in reads):
                 later.setdefault(root, {})[op] = reading[root] = None
     for c in candidates:
         if isinstance(c.spec, Store) and c.ops[0] in reading:
@@ -95,7 +95,7 @@ def _behind(program: Program, new: str) -> dict[str, None]:
     for op in program.ops.values():
         inputs = [a.tensor for a in op.accesses]
         made = (w.name for t in inputs for w in program.producers(t))
-        if new in inputs or any(w in behind for w in made):
+        if any(t in program.current(new) for t in inputs) or any(w in behind for w in made):
             behind[op.name] = None
     return behind
 

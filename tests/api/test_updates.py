@@ -106,6 +106,21 @@ def test_an_input_that_is_returned_is_not_copied() -> None:
     assert cp.emit_nki(kernel).rstrip().endswith(", cache")
 
 
+def four_rows(x: Any) -> Any:
+    return x[5:9] * 2
+
+
+def test_only_what_is_read_is_loaded() -> None:
+    def fn(cache: Any, k: Any) -> Any:
+        cache[5:8] = k
+        return k @ cache[:8].T
+
+    kernel = assert_same(fn, [normal(64, 16), normal(3, 16, seed=1)])
+    assert cp.count(kernel).hbm_read_bytes <= (2 * 3 + 8) * 16 * 4
+    before = assert_same(four_rows, [normal(64, 16)])
+    assert cp.count(before).hbm_read_bytes == 4 * 16 * 4
+
+
 def test_only_the_window_moves() -> None:
     kernel = assert_same(columns, [normal(64, 16), normal(64, 3, seed=1)])
     counts = cp.count(kernel)

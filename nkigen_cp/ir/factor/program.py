@@ -248,6 +248,10 @@ class Program:
         piece = self.pieces.get(tensor)
         return piece.base if piece is not None and piece.base in self.updated else None
 
+    def current(self, new: str) -> tuple[str, ...]:
+        """The tensors that are there once an input is updated: its new value, and windows of it."""
+        return (new, *(w for w, window in self.windows.items() if window.base == new))
+
     def outdated(self, new: str) -> tuple[str, ...]:
         """The tensors that an update overwrites: the input, and windows of it."""
         name = self.updated[new]

@@ -30,7 +30,7 @@ def refine(graph: Graph, wanted: Sequence[Cut] = ()) -> Program:
     ``wanted`` are cuts that loops need besides those of the views.
     """
     separated, renewed = separate_updates(graph)
-    separated, windows = separate_inputs(separated)
+    separated, windows = separate_inputs(separated, renewed.updated)
     separated, pieces = separate_outputs(separated)
     pieces = {**renewed.pieces, **pieces}
     found = {**windows, **pieces}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nkigen_cp.ir.factor.program import HbmWindow, Program
@@ -22,16 +22,22 @@ ROW_MIN_BYTES = 2048
 """Shorter DMA rows than this lose bandwidth (AWS DMA guidance): then one whole load is better."""
 
 
-def separate_inputs(graph: Graph) -> tuple[Graph, dict[str, HbmWindow]]:
-    """The graph reading window tensors, and which window of which input each of them is."""
+def separate_inputs(
+    graph: Graph, updated: Iterable[str] = ()
+) -> tuple[Graph, dict[str, HbmWindow]]:
+    """The graph reading window tensors, and which window of which input each of them is.
+
+    The values of inputs after their update in place are read as inputs are.
+    """
     windows: dict[str, HbmWindow] = {}
     tensors: dict[str, Tensor] = dict(graph.tensors)
     moved: dict[tuple[str, tuple[int, ...]], str] = {}
-    for name in graph.input_names:
-        if name in graph.result_names:
+    for name in (*graph.input_names, *updated):
+        if name in graph.input_names and name in graph.result_names:
             continue
-        for k, (starts, shape) in enumerate(_windows(graph, name)):
-            part = f"{name}.{k}"
+        numbers = itertools.count()
+        for starts, shape in _windows(graph, name) or _only_window(graph, name):
+            part = next(n for k in numbers if (n := f"{name}.{k}") not in tensors)
             windows[part] = HbmWindow(base=name, offsets=starts)
             tensors[part] = replace(graph.tensors[name], name=part, shape=shape)
             moved[name, starts] = part
@@ -55,6 +61,21 @@ def _windows(graph: Graph, name: str) -> list[Box]:
     if len(parts) < 2 or not cut or not _disjoint(parts):
         return []
     return parts if _in_runs(tensor, parts) or any(_uneven(parts, d) for d in cut) else []
+
+
+def _only_window(graph: Graph, name: str) -> list[Box]:
+    """The window that is all anybody reads, if that is not most of the tensor."""
+    found: dict[Box, None] = {}
+    for op in graph.consumers(name):
+        for operand in op.operands:
+            shape = _extents(op, operand, views=True) if operand.tensor == name else None
+            if operand.tensor == name and shape is None:
+                return []
+            if shape is not None:
+                found[tuple(d.offset for d in operand.index), shape] = None
+    parts = list(found)
+    size = graph.tensors[name].size
+    return parts if len(parts) == 1 and 2 * math.prod(parts[0][1]) <= size else []
 
 
 def _cut(tensor: Tensor, parts: Sequence[Box]) -> list[int]:
@@ -89,12 +110,12 @@ def _uneven(parts: Sequence[Box], dim: int) -> bool:
     return common < min(shape[dim] for _, shape in parts)
 
 
-def _extents(op: Op, operand: Operand) -> tuple[int, ...] | None:
+def _extents(op: Op, operand: Operand, *, views: bool = False) -> tuple[int, ...] | None:
     """Positions read along every dim; None unless each dim is one run of an axis.
 
     Where data says what is read, all of it may be.
     """
-    if op.kind in ("copy", "reshape"):
+    if op.kind == "reshape" or (op.kind == "copy" and not views):
         return None
     sizes: list[int] = []
     for dim in operand.index:

@@ -12,11 +12,12 @@ from nkigen_cp.solver.plan import Form, Step
 def in_order(facts: Facts) -> Iterator[str]:
     """An update is stored after every read of the old value and before every one of the new."""
     for new, name in facts.program.updated.items():
-        windows = [w for w, of in facts.program.windows.items() if of.base == name]
+        old = [w for w, of in facts.program.windows.items() if of.base == name]
+        seen = [w for w, of in facts.program.windows.items() if of.base == new]
         pieces = [p for p, of in facts.program.pieces.items() if of.base == new]
-        before = _users(facts, (name, *windows), reading=True)
+        before = _users(facts, (name, *old), reading=True)
         stores = _users(facts, pieces, reading=False)
-        after = _users(facts, (new,), reading=True)
+        after = _users(facts, (new, *seen), reading=True)
         for store in stores:
             for reader in before:
                 if reader is store:

@@ -65,7 +65,7 @@ def test_dims_of_size_one_have_no_factor() -> None:
 
 def test_a_slice_is_a_window() -> None:
     def fn(x: Any) -> Any:
-        return np.exp(x[:, 32:96])
+        return np.exp(x[:, 32:112])
 
     program = factored(fn, (16, 128))
     (op,) = program.ops.values()
@@ -86,10 +86,10 @@ def test_a_strided_slice_is_a_step() -> None:
 
 def test_an_integer_index_addresses_one_position() -> None:
     def fn(x: Any) -> Any:
-        return np.exp(x[:, 3])
+        return np.exp(x[:, 3]) + x[:, 5]
 
     program = factored(fn, (4, 16))
-    (op,) = program.ops.values()
+    op, _ = program.ops.values()
     assert op.accesses[0].index[1] == FactorIndex(digit=None, offset=3)
     assert agrees(fn, (4, 16))
 
@@ -230,3 +230,13 @@ def test_a_view_of_an_output_is_still_written() -> None:
     program = factored(fn, (4, 8))
     assert len(program.outputs) == 2
     assert agrees(fn, (4, 8))
+
+
+def test_the_only_window_of_an_input_is_a_tensor_of_its_own() -> None:
+    def fn(x: Any) -> Any:
+        return np.exp(x[:, 32:96])
+
+    program = factored(fn, (16, 128))
+    (op,) = program.ops.values()
+    assert program.windows[op.accesses[0].tensor].offsets == (0, 32)
+    assert program.tensors[op.accesses[0].tensor].shape == (16, 64)
