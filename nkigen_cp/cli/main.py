@@ -6,6 +6,7 @@ import click
 
 from nkigen_cp.cli.compile import compile_command
 from nkigen_cp.cli.demo import demo_command
+from nkigen_cp.cli.ops import ops_command
 from nkigen_cp.cli.simulate import simulate_command
 from nkigen_cp.cli.targets import targets_command
 
@@ -19,5 +20,5 @@ def main() -> None:
     """
 
 
-for _command in (compile_command, simulate_command, demo_command, targets_command):
+for _command in (compile_command, simulate_command, demo_command, targets_command, ops_command):
     main.add_command(_command)

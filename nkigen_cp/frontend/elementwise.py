@@ -24,7 +24,7 @@ from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.dtypes import FLOAT32, INT8, INT32, DType
 from nkigen_cp.ir.tensor.graph import identity_index
 from nkigen_cp.ir.tensor.promotion import promote, result_dtype
-from nkigen_cp.ir.tensor.table import OPS
+from nkigen_cp.ir.tensor.table import OPS, Family, Result
 
 KINDS: dict[np.ufunc, str] = {
     np.add: "add",
@@ -119,7 +119,11 @@ def elementwise(kind: str, *values: object, dtype: object = None) -> TracedTenso
     if kind in _INTEGER_FORMS and not tensors[0].element.is_float:
         return _INTEGER_FORMS[kind](tensors[0])
     scalars = [o.value for o in operands if isinstance(o, Scalar)]
-    element = result_dtype(OPS[kind], [t.element for t in tensors], scalars)
+    row = OPS[kind]
+    element = result_dtype(row, [t.element for t in tensors], scalars)
+    composed = row.family is Family.COMPOSITE and row.result is Result.FLOAT
+    if composed and any(not t.element.is_float for t in tensors):
+        operands = _cast_operands(operands, element)  # formulas of floats choose between floats
     shape = broadcast_shape(kind, *(o.shape for o in operands))
     step = Step(
         kind=kind,

@@ -81,6 +81,7 @@ def decode(hint: Any, data: Any, where: str) -> Any:  # noqa: PLR0911 - one retu
     """
     number = _infinite(data)
     if number is not None:
+        _expect(float in (hint, *typing.get_args(hint)), where, "no infinity", data)
         return number
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):

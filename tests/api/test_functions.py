@@ -71,6 +71,15 @@ def test_choices(function: Fn) -> None:
     assert_same(function, [special(20, 33), normal(20, 33, seed=1)])
 
 
+@pytest.mark.parametrize("function", [np.log1p, np.cbrt, np.arctan, np.exp2, np.sin])
+def test_functions_of_integers(function: Any) -> None:
+    assert_same(function, [whole(5, 40).astype(np.int32) % 7])
+
+
+def test_functions_of_an_integer_and_a_float() -> None:
+    assert_same(np.hypot, [whole(5, 40).astype(np.int32), normal(5, 40)])
+
+
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     **{f.__name__: f for f in (cp.ops.gelu, cp.ops.erf, cp.ops.softplus, cp.ops.mish)},
     "log_softmax": cp.ops.log_softmax,

@@ -152,7 +152,7 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda x: np.heaviside(x, 1) + 1, TypeError, "numpy.heaviside"),
     (lambda x: np.linalg.det(x) + 1, TypeError, "numpy.det"),
     (lambda x: np.nextafter(x, 0), TypeError, "numpy.nextafter"),
-    (lambda x: x // 2, TypeError, "numpy.floor_divide.*divide"),
+    (lambda x: np.float_power(x, 2), TypeError, "numpy.float_power.*power"),
     (lambda x: np.nanmax(x) + 1, TypeError, "nearest.*max"),
     (lambda x: np.add.outer(x, x) + 1, TypeError, "add.outer"),
 ]

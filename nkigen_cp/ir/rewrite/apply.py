@@ -44,27 +44,37 @@ def _first_match(
 
 @dataclass(slots=True)
 class _Builder:
-    """Builds one template in front of the matched op; equal sub-trees are built once."""
+    """Builds one template in front of the matched op; equal sub-trees are built once.
+
+    Templates share sub-trees by the thousand: each is visited once, told by its identity, and ops
+    are equal if they do the same with the same inputs. Hashing whole trees would never end.
+    """
 
     match: Match
-    built: dict[Pattern, Input] = field(default_factory=dict[Pattern, Input])
+    visited: dict[int, Operand] = field(default_factory=dict[int, Operand])
+    built: dict[tuple[str, str, tuple[Input, ...]], Operand] = field(
+        default_factory=dict[tuple[str, str, tuple[Input, ...]], Operand]
+    )
     introduced: list[str] = field(default_factory=list[str])
 
     def value(self, template: Pattern) -> Input:
         """The input that a template stands for, in the root's axes."""
         if isinstance(template, Node):
-            if template not in self.built:
-                self.built[template] = self.introduce(template)
-            return self.built[template]
+            if id(template) not in self.visited:
+                inputs = tuple(self.value(a) for a in template.args)
+                key = (template.kind, template.dtype, inputs)
+                if key not in self.built:
+                    self.built[key] = self.introduce(template, inputs)
+                self.visited[id(template)] = self.built[key]
+            return self.visited[id(template)]
         if isinstance(template, Fold):
             numbers = [self.match.number(n) for n in template.names]
             return Immediate(value=template.compute(*numbers))
         return self.match.captures[template.name]
 
-    def introduce(self, template: Node) -> Operand:
+    def introduce(self, template: Node, inputs: tuple[Input, ...]) -> Operand:
         """Add an op over exactly the axes that its inputs use, and return how the root reads it."""
         draft, root = self.match.draft, self.match.root
-        inputs = tuple(self.value(a) for a in template.args)
         operands = tuple(i for i in inputs if isinstance(i, Operand))
         reduces = OPS[template.kind].family is Family.REDUCE
         reduced = [n for n, a in enumerate(root.axes) if a.reduced and reduces]
