@@ -7,8 +7,10 @@ from nkigen_cp.api import (
     compile,
     first_difference,
     interpret,
+    interpret_ranks,
     lower,
     simulate,
+    simulate_ranks,
     solve,
 )
 from nkigen_cp.emit import emit_neff, emit_nki
@@ -26,7 +28,7 @@ from nkigen_cp.errors import (
     TraceError,
     UnsupportedError,
 )
-from nkigen_cp.frontend import name, ops, spec, trace
+from nkigen_cp.frontend import collectives, name, ops, spec, trace
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.plan import Plan
 from nkigen_cp.simulate.count import Counts, count
@@ -56,6 +58,7 @@ __all__ = [
     "ToolchainError",
     "TraceError",
     "UnsupportedError",
+    "collectives",
     "compile",
     "count",
     "emit_neff",
@@ -63,11 +66,13 @@ __all__ = [
     "estimate",
     "first_difference",
     "interpret",
+    "interpret_ranks",
     "load_target",
     "lower",
     "name",
     "ops",
     "simulate",
+    "simulate_ranks",
     "solve",
     "spec",
     "trace",

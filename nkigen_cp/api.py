@@ -16,12 +16,14 @@ from nkigen_cp.ir.nki.kernel import Kernel
 from nkigen_cp.ir.nki.verify import verify_kernel
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.ir.tensor.interpret import interpret as interpret_graph
+from nkigen_cp.ir.tensor.interpret import interpret_ranks as interpret_graph_ranks
 from nkigen_cp.ir.tensor.promotion import NARROWED
 from nkigen_cp.ir.tensor.verify import verify_graph
 from nkigen_cp.lowering.lower import lower_plan
 from nkigen_cp.plan import Plan
 from nkigen_cp.schedule import clock
 from nkigen_cp.simulate import compare, watching
+from nkigen_cp.simulate.ranks import run_ranks
 from nkigen_cp.simulate.run import run
 from nkigen_cp.solver.plan import Options
 from nkigen_cp.solver.search import BUDGET, ProgressFn
@@ -99,6 +101,22 @@ def interpret(graph: Graph, *args: Any, precision: str = "float64", **kwargs: An
     return _rebuilt(graph, done.outputs)
 
 
+def interpret_ranks(
+    graph: Graph, ranks: Sequence[Sequence[Any]], *, precision: str = "float64"
+) -> list[Any]:
+    """What the program means on several ranks, with the function's arguments for each of them."""
+    if precision not in ("float64", "graph"):
+        raise ArgumentError(f"precision={precision!r} is neither 'float64' nor 'graph'")
+    arrays = [_flat(graph, tuple(args), {}) for args in ranks]
+    found: list[Any] = []
+    for own, done in zip(
+        arrays, interpret_graph_ranks(graph, arrays, precision=precision), strict=True
+    ):
+        _write_back(graph, own, done.mutated)
+        found.append(_rebuilt(graph, done.outputs))
+    return found
+
+
 def simulate(kernel: Kernel, *args: Any, watch: Sequence[str] = (), **kwargs: Any) -> Any:
     """Run the kernel on the CPU in the hardware's precisions.
 
@@ -118,6 +136,28 @@ def simulate(kernel: Kernel, *args: Any, watch: Sequence[str] = (), **kwargs: An
     _write_back(graph, arrays, results[returned:])
     result = _rebuilt(graph, results[:returned])
     return (result, watching.values(kernel, done, watch)) if watch else result
+
+
+def simulate_ranks(kernel: Kernel, ranks: Sequence[Sequence[Any]]) -> list[Any]:
+    """Run the kernel on several ranks that exchange data where it says so.
+
+    ``ranks`` has the function's positional arguments for every rank. Returns one result per rank,
+    each as ``simulate`` does, and writes into the arrays that the function writes to.
+
+    Raises:
+        SimulationError: as ``simulate``.
+        ArgumentError: as ``simulate``, or the kernel is for another number of ranks.
+    """
+    graph = _graph(kernel)
+    arrays = [_flat(graph, tuple(args), {}) for args in ranks]
+    given = [compare.given(graph, _narrow(graph, a)) for a in arrays]
+    found: list[Any] = []
+    for own, done in zip(arrays, run_ranks(kernel, given, _target(kernel)), strict=True):
+        results = compare.results(graph, done)
+        returned = len(graph.output_names)
+        _write_back(graph, own, results[returned:])
+        found.append(_rebuilt(graph, results[:returned]))
+    return found
 
 
 def first_difference(

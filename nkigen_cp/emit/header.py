@@ -1,12 +1,28 @@
-"""The docstring of the emitted module: what the kernel takes and returns."""
+"""The head of the emitted module: what the kernel takes and returns, and what it imports."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nkigen_cp.emit.scope import Scope
 from nkigen_cp.emit.text import plain
-from nkigen_cp.ir.nki.kernel import Kernel
+from nkigen_cp.ir.collectives import COLLECTIVES
+from nkigen_cp.ir.nki.kernel import Instruction, Kernel, Statement, walk
+
+MODULES: Mapping[str, str] = {
+    "nki.isa": "nisa",
+    "nki.language": "nl",
+    "nki.collectives": "ncc",
+}
+"""What the modules of NKI are called in a source."""
+
+
+def imports(body: tuple[Statement, ...]) -> list[str]:
+    """The import lines: collectives only where there are some, and two empty lines."""
+    kinds = (s.kind for s in walk(body) if isinstance(s, Instruction))
+    lacks = "" if any(kind in COLLECTIVES for kind in kinds) else "nki.collectives"
+    used = (f"import {m} as {name}" for m, name in sorted(MODULES.items()) if m != lacks)
+    return ["import nki", *used, "", ""]
 
 
 def module_docstring(kernel: Kernel, scope: Scope, remarks: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nkigen_cp.emit.expressions import number
 from nkigen_cp.emit.scope import Scope
 from nkigen_cp.errors import KernelError
+from nkigen_cp.ir.collectives import COLLECTIVES, Collective
 from nkigen_cp.ir.nki.kernel import Affine, Instruction, Operand, View
 
 Speller = Callable[[Operand, Instruction, Scope], str]
@@ -137,6 +138,16 @@ def _positions(operand: Operand, instruction: Instruction, scope: Scope) -> str:
     return f"{text}.view(nl.uint32)" if is_signed else text
 
 
+def _tensors(operand: Operand, instruction: Instruction, scope: Scope) -> str:
+    return f"[{_view(operand, instruction, scope)}]"
+
+
+def _groups(operand: Operand, _: Instruction, __: Scope) -> str:
+    if not isinstance(operand, tuple):
+        raise _wrong(operand, "a tuple of replica groups")
+    return f"ncc.ReplicaGroup({[[*group] for group in operand]})"
+
+
 def _where(instruction: Instruction) -> str:
     dst = instruction.args.get("dst")
     into = f" into {dst.buffer!r}" if isinstance(dst, View) else ""
@@ -163,12 +174,21 @@ _REDUCE_OP, _REDUCE_RES = _p("reduce_op", _op), _p("reduce_res", _view)
 _INDEX = _p("index", _view, keyword="")
 _PATTERN, _CHANNEL = _p("pattern", _pattern), _p("channel_multiplier", _number)
 
+
+def _collective(c: Collective) -> Row:
+    """Lists of tensors, one of each; a dim unless all of them stay as they are."""
+    ends = (_p("src", _tensors, keyword="srcs"), _p("dst", _tensors, keyword="dsts"))
+    dim = (_p("collective_dim", _number),) if c.name != "all_reduce" else ()
+    return _row(*ends, _p("replica_group", _groups), *dim, *((_p("op", _op),) if c.reduces else ()))
+
+
 ROWS: Mapping[str, Row] = {
     # The engine of a DMA is its queue, which NKI chooses unless the descriptors are made by hand.
     "dma_copy": _row(_DST, _SRC),
     "dma_gather": _row(_DST, _p("src", _picked), _INDEX),
     "dma_fetch": _row(_DST, _p("src", _picked), _INDEX),
     "dma_put": _row(_p("dst", _picked), _SRC, _INDEX),
+    **{c.name: _collective(c) for c in COLLECTIVES.values()},
     "nc_n_gather": _row(_DST, _DATA, _p("indices", _positions)),
     "nc_matmul": _row(
         _DST, _p("stationary", _view), _p("moving", _view), _p("accumulate", _condition)

@@ -10,7 +10,7 @@ from textwrap import wrap
 from nkigen_cp.emit.addresses import ADDRESSES, PIPELINE_OPTIONS, spell_address
 from nkigen_cp.emit.choose import choose
 from nkigen_cp.emit.device import DeviceLoop
-from nkigen_cp.emit.header import module_docstring
+from nkigen_cp.emit.header import MODULES, imports, module_docstring
 from nkigen_cp.emit.instructions import call_arguments
 from nkigen_cp.emit.names import Labels
 from nkigen_cp.emit.registers import turn_name
@@ -117,7 +117,7 @@ class _Printer:
         head = wrapped_call(f"def {scope.function}", names, 0)
         self._lines += [
             *module_docstring(self._kernel, scope, self._remarks()),
-            *("import nki", "import nki.isa as nisa", "import nki.language as nl", "", ""),
+            *imports(self._kernel.body),
             *(["@nki.jit"] if self._form is Form.JIT else []),
             *head[:-1],
             f"{head[-1]}:",
@@ -174,8 +174,9 @@ class _Printer:
             self._note = instruction.note
             self._remark(Note(text=instruction.note))
         arguments = call_arguments(instruction, self._scope)
-        function = INSTRUCTIONS[instruction.kind].function or instruction.kind
-        self._lines += wrapped_call(f"nisa.{function}", arguments, self._depth)
+        row = INSTRUCTIONS[instruction.kind]
+        function = f"{MODULES[row.module]}.{row.function or row.name}"
+        self._lines += wrapped_call(function, arguments, self._depth)
 
     def _loop(self, loop: Loop) -> None:
         if not any(isinstance(s, (Alloc, Instruction)) for s in walk(loop.body)):

@@ -15,6 +15,7 @@ from nkigen_cp.lowering.builder import Builder
 from nkigen_cp.lowering.contract import lower_contract
 from nkigen_cp.lowering.dma import lower_load, lower_store
 from nkigen_cp.lowering.elementwise import lower_elementwise
+from nkigen_cp.lowering.exchange import lower_exchange
 from nkigen_cp.lowering.gather import lower_gather
 from nkigen_cp.lowering.moves import lower_generate, lower_transpose
 from nkigen_cp.lowering.place import Placement, buffer_shape, form_dims, layout_run, window_homes
@@ -24,6 +25,7 @@ from nkigen_cp.lowering.scatter import lower_scatter
 from nkigen_cp.solver.plan import (
     Contract,
     Elementwise,
+    Exchange,
     Form,
     Gather,
     Generate,
@@ -292,6 +294,12 @@ def _reinterpret(job: _Lowering, step: Step) -> None:
     lower_reinterpret(job.b, job.program, step.spec.op, places["src"].buffer, places["dst"].buffer)
 
 
+def _exchange(job: _Lowering, step: Step) -> None:
+    assert isinstance(step.spec, Exchange)
+    places = _uses(job, step)
+    lower_exchange(job.b, job.program, step.spec, places["src"].buffer, places["dst"].buffer)
+
+
 _LOWERED: Mapping[type, Callable[[_Lowering, Step], None]] = {
     Elementwise: _elementwise,
     Contract: _contract,
@@ -301,6 +309,7 @@ _LOWERED: Mapping[type, Callable[[_Lowering, Step], None]] = {
     Replicate: _replicate,
     Generate: _generate,
     Reinterpret: _reinterpret,
+    Exchange: _exchange,
     Gather: _gather,
     Scatter: _scatter,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from nkigen_cp.ir.factor.program import FactorOp, Program
+from nkigen_cp.ir.tensor.collective_rows import groups_of
 from nkigen_cp.report.model import OpLine, StepLine
 from nkigen_cp.report.wording import (
     Names,
@@ -21,6 +22,7 @@ from nkigen_cp.solver.plan import (
     Contract,
     Cover,
     Elementwise,
+    Exchange,
     Form,
     Gather,
     Generate,
@@ -224,6 +226,14 @@ def _reinterpret(program: Program, forms: Mapping[str, Form], step: Step) -> Wor
     return Words(instruction="dma_copy", ops=(line,), partitions="HBM")
 
 
+def _exchange(program: Program, forms: Mapping[str, Form], step: Step) -> Words:
+    op = program.graph.ops[cast("Exchange", step.spec).op]
+    line = op_line(op.name, forms[step.writes[0].form].tensor, op.source)
+    groups = ", ".join(f"({', '.join(map(str, group))})" for group in groups_of(op))
+    moves = f"exchanges {op.operands[0].tensor} in groups {groups}"
+    return Words(instruction=op.kind, ops=(line,), moves=moves, partitions="HBM")
+
+
 _WORDS: Mapping[type, Callable[[Program, Mapping[str, Form], Step], Words]] = {
     Elementwise: _elementwise,
     Contract: _contract,
@@ -233,6 +243,7 @@ _WORDS: Mapping[type, Callable[[Program, Mapping[str, Form], Step], Words]] = {
     Replicate: _replicate,
     Generate: _generate,
     Reinterpret: _reinterpret,
+    Exchange: _exchange,
     Gather: _gather,
     Scatter: _scatter,
 }

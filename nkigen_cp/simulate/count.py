@@ -18,7 +18,8 @@ class Counts:
     """Executed instructions, loops multiplied out, and HBM traffic in bytes.
 
     A DMA counts its elements times the larger itemsize of its two sides on every HBM side; a source
-    that broadcasts counts every byte it moves. ``compulsory_bytes`` is each input (bound ones too)
+    that broadcasts counts every byte it moves. A collective reads what it takes of its own rank and
+    writes its result. ``compulsory_bytes`` is each input (bound ones too)
     and output once, of an input updated in place what is written, of one that traced indices
     address what they address.
     """
@@ -67,11 +68,12 @@ class _Tally:
         views = {n: v for n, v in instruction.args.items() if isinstance(v, View)}
         ends = [buffers[views[name].buffer] for name in ("dst", "src")]
         item_bytes = max(buffer.dtype.size_bytes for buffer in ends)
-        moved = times * prod(views[row.moved].result_shape) * item_bytes
         for parameter in row.parameters:
             view = views.get(parameter.name)
             if view is None or buffers[view.buffer].memory.on_chip:
                 continue
+            sized = view if row.collective else views[row.moved]
+            moved = times * prod(sized.result_shape) * item_bytes
             if parameter.role.writes:
                 self.written_bytes += moved
                 updates = buffers[view.buffer].memory is Memory.UPDATED

@@ -32,6 +32,7 @@ from nkigen_cp.ir.nki.numeric import Array
 from nkigen_cp.ir.nki.pipeline import owners, turns
 from nkigen_cp.ir.nki.table import INSTRUCTIONS, InstructionRow, Parameter, Role
 from nkigen_cp.simulate.memory import Storage
+from nkigen_cp.simulate.seat import Seat, alone
 from nkigen_cp.targets.target import Target
 
 
@@ -65,12 +66,14 @@ class Run:
 class _Machine:
     """State of one run: memory by buffer and tile, registers by engine, loop variables.
 
-    ``owners`` are the loops per whose iteration a buffer has a tile.
+    ``owners`` are the loops per whose iteration a buffer has a tile, ``seat`` is where other ranks
+    are met.
     """
 
     kernel: Kernel
     watch: tuple[str, ...]
     owners: Mapping[str, str]
+    seat: Seat
     memory: dict[tuple[str, int], Storage] = field(default_factory=dict[tuple[str, int], Storage])
     registers: dict[str, Array] = field(default_factory=dict[str, Array])
     env: dict[str, int] = field(default_factory=dict[str, int])
@@ -140,6 +143,8 @@ class _Machine:
             args["dtype"] = self.storage(destination).buffer.dtype.numpy
         if row.registers:
             args["registers"] = self.register_values(instruction)
+        if row.collective:
+            args["sources"], args["place"] = self.seat.exchange(args["replica_group"], args["src"])
         return args
 
     def value(self, parameter: Parameter, given: Operand, *, accumulate: bool) -> Any:
@@ -234,14 +239,22 @@ def _output(machine: _Machine, name: str) -> Array:
     return storage.values
 
 
-def run(kernel: Kernel, arrays: Sequence[Any], target: Target, *, watch: Sequence[str] = ()) -> Run:
+def run(
+    kernel: Kernel,
+    arrays: Sequence[Any],
+    target: Target,
+    *,
+    watch: Sequence[str] = (),
+    seat: Seat | None = None,
+) -> Run:
     """Execute ``kernel`` on its inputs in order (bound inputs come with the kernel).
 
-    ``watch`` names tensors whose buffers' last contents are returned too.
+    ``watch`` names tensors whose buffers' last contents are returned too. ``seat`` is the rank's
+    place among others (``run_ranks``).
 
     Raises:
         ArgumentError: number, shape or dtype of the arrays differ from the kernel's inputs, or the
-            kernel was made for another target.
+            kernel was made for another target or for several ranks.
         SimulationError: a read of unwritten memory, a view outside its buffer, an output left
             unwritten, more on-chip memory than the target has; names instruction and buffer.
     """
@@ -258,7 +271,9 @@ def run(kernel: Kernel, arrays: Sequence[Any], target: Target, *, watch: Sequenc
     excess = capacity.sbuf(kernel, target) or capacity.psum(kernel, target)
     if excess:
         raise SimulationError(f"kernel {kernel.name!r} {excess}")
-    machine = _Machine(kernel=kernel, watch=tuple(watch), owners=owners(kernel.body))
+    seat = seat or alone()
+    seat.check(kernel)
+    machine = _Machine(kernel=kernel, watch=tuple(watch), owners=owners(kernel.body), seat=seat)
     given = dict(zip(kernel.inputs, arrays, strict=True)) | dict(kernel.bound_inputs)
     for name, array in given.items():
         machine.memory[name, 0] = _bound(kernel.buffers[name], array)

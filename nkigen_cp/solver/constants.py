@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nkigen_cp.ir.factor.program import Program
+from nkigen_cp.ir.factor.program import OPAQUE, Program
 from nkigen_cp.ir.tensor.graph import Array
 from nkigen_cp.solver.plan import Generate, Select
 
@@ -23,9 +23,9 @@ _INT32 = np.iinfo(np.int32)
 def recognise(program: Program, name: str, array: Array) -> Generate | None:
     """How to make the constant on chip, or None if it must come as a kernel input.
 
-    A view that no factoring serves reads it in HBM.
+    A view that no factoring serves and a collective read it in HBM.
     """
-    if not array.size or any(op.kind == "reshape" for op in program.consumers(name)):
+    if not array.size or any(op.kind in OPAQUE for op in program.consumers(name)):
         return None
     first = float(np.ravel(array[(slice(0, 1),) * array.ndim])[0])
     if not any(array.strides):  # one value broadcast: nothing to look at

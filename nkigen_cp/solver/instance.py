@@ -14,6 +14,7 @@ from nkigen_cp.solver.choices import Around, Choice, Uses, choice_of
 from nkigen_cp.solver.constants import recognise
 from nkigen_cp.solver.contract import contract_candidates
 from nkigen_cp.solver.elementwise import elementwise_candidates
+from nkigen_cp.solver.exchange import exchange_candidate
 from nkigen_cp.solver.gather import gather_candidates
 from nkigen_cp.solver.homes import Path, Spans, homes_of, piece_loops, spans_of
 from nkigen_cp.solver.order import execution_order
@@ -141,6 +142,8 @@ def _candidates(context: Context, op: FactorOp) -> list[Candidate]:
         found = contract_candidates(context, op)
     elif family is Family.RESHAPE:
         found = [reinterpret_candidate(context, op)]
+    elif family is Family.COLLECTIVE:
+        found = [exchange_candidate(context, op)]
     elif family is Family.GATHER:
         found = gather_candidates(context, op)
     elif family is Family.SCATTER:

@@ -8,6 +8,7 @@ from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.solver.homes import tile_of
 from nkigen_cp.solver.plan import (
     Contract,
+    Exchange,
     Form,
     Gather,
     Load,
@@ -39,7 +40,7 @@ def _step_bytes(program: Program, forms: dict[str, Form], step: Step) -> int:
         size = program.tensors[spec.source.tensor].dtype.size_bytes
         sides = 1 if forms[step.reads[0].form].layout else 2
         return sides * math.prod(spec.digits.values()) * size
-    if isinstance(spec, (Reinterpret, Gather, Scatter)):
+    if isinstance(spec, (Reinterpret, Exchange, Gather, Scatter)):
         return _op_bytes(program, spec)
     if isinstance(spec, Contract) and spec.stream is not None:
         use = next(u for u in step.reads if u.slot == spec.stream.slot)
@@ -47,12 +48,14 @@ def _step_bytes(program: Program, forms: dict[str, Form], step: Step) -> int:
     return 0
 
 
-def _op_bytes(program: Program, spec: Reinterpret | Gather | Scatter) -> int:
+def _op_bytes(program: Program, spec: Reinterpret | Exchange | Gather | Scatter) -> int:
     op = program.ops[spec.op]
     tensor = program.tensors[op.output.tensor]
     moved = math.prod(d.size for d in op.digits) * tensor.dtype.size_bytes
     if isinstance(spec, Gather):
         return 0 if spec.by == "element" else moved
+    if isinstance(spec, Exchange):
+        return program.tensors[op.accesses[0].tensor].size_bytes + tensor.size_bytes
     if isinstance(spec, Scatter):
         return 2 * tensor.size_bytes + moved
     view = program.graph.ops[spec.op]

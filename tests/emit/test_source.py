@@ -15,7 +15,7 @@ from nkigen_cp.emit.instructions import ROWS
 from nkigen_cp.errors import KernelError
 from nkigen_cp.ir.nki.kernel import Alloc, Instruction, Kernel, Memory, Note, Operand, walk
 from nkigen_cp.ir.nki.table import INSTRUCTIONS
-from tests.emit import kernels, picking_kernels, row_kernels
+from tests.emit import collective_kernels, kernels, picking_kernels, row_kernels
 from tests.emit.conftest import Judge
 
 T = kernels.sbuf("t", 128, 4)
@@ -131,9 +131,10 @@ def test_emitted_kernel_computes_what_it_should(case: str, judge: Judge) -> None
 
 
 def test_cases_cover_every_instruction_kind() -> None:
+    builds = [*(build for build, _ in CASES.values()), collective_kernels.exchanged]
     used = {
         statement.kind
-        for build, _ in CASES.values()
+        for build in builds
         for statement in walk(build().body)
         if isinstance(statement, Instruction)
     }

@@ -24,7 +24,7 @@ from nkigen_cp.ir.tensor.graph import (
     Term,
     identity_index,
 )
-from nkigen_cp.ir.tensor.interpret import addressed, interpret
+from nkigen_cp.ir.tensor.interpret import addressed, interpret, interpret_ranks
 from nkigen_cp.ir.tensor.table import OPS, Family, Result
 
 
@@ -124,6 +124,28 @@ def test_scatters_write_where_the_index_says_the_last_one_last() -> None:
     x, v = np.arange(8.0).reshape(2, 4), np.arange(6.0).reshape(2, 3) * 10
     (out,) = interpret(graph, [x, np.array([3, -2, 3]), v]).outputs
     assert out.tolist() == [[0, 1, 10, 20], [4, 5, 40, 50]]
+
+
+def test_collectives_exchange_what_the_ranks_of_a_group_have() -> None:
+    groups = [[0, 2], [3, 1]]
+
+    def fn(x: Any) -> Any:
+        cc = cp.collectives
+        scattered = cc.reduce_scatter(x, groups, 0, "min")
+        return (
+            cc.all_reduce(x, groups),
+            cc.all_gather(x, groups),
+            scattered,
+            cc.all_to_all(x, groups),
+        )
+
+    x = [np.array([1.0, 9.0]) * 10**rank for rank in range(4)]
+    done = interpret_ranks(trace(fn, spec((2,))), [[a] for a in x])
+    first, second = ([array.tolist() for array in done[rank].outputs] for rank in (0, 1))
+    assert first == [[101, 909], [1, 9, 100, 900], [1], [1, 100]]
+    assert second == [[1010, 9090], [1000, 9000, 10, 90], [90], [9000, 90]]
+    with pytest.raises(ArgumentError, match="over 4 ranks, got the arguments of 1"):
+        interpret(trace(fn, spec((2,))), [x[0]])
 
 
 def test_keep_returns_intermediates() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nkigen_cp as cp
 from nkigen_cp.errors import GraphError
 from nkigen_cp.frontend import spec, trace
 from nkigen_cp.ir.dtypes import BFLOAT16
@@ -148,6 +149,22 @@ BROKEN: dict[str, tuple[Any, str]] = {
     ),
     "no dtype attribute": (lambda g: changed(g, "both.0", attrs={}), "needs attribute 'dtype'"),
 }
+
+
+def test_collectives_fit_their_groups() -> None:
+    def fn(x: Any) -> Any:
+        return cp.collectives.all_gather(cp.collectives.all_reduce(x, [[0, 1]]), [[0, 1]])
+
+    base = trace(fn, spec((2, 3)))
+    verify_graph(base)
+    gathered = next(o for o in base.ops.values() if o.kind == "all_gather")
+    for ranks, group, message in (
+        ((0, 1), 1, r"makes \(4, 3\) of \(2, 3\), not \(2, 3\)"),
+        ((0, 1, 2, 3), 2, "over 4 ranks, others over 2"),
+    ):
+        attrs = {**gathered.attrs, "ranks": ranks, "group": group}
+        with pytest.raises(GraphError, match=message):
+            verify_graph(changed(base, gathered.name, attrs=attrs))
 
 
 @pytest.mark.parametrize("case", BROKEN)

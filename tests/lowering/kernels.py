@@ -82,6 +82,10 @@ def replaced(x: Any, s: Any, v: Any) -> Any:
     return cp.ops.scatter_rows(x, (s > 0).astype(np.int32), v)
 
 
+def exchanged(x: Any) -> Any:
+    return cp.collectives.all_reduce(np.exp(x), [[0]])
+
+
 def regrouped(x: Any) -> Any:
     return np.reshape(x, (75, 128))
 
@@ -139,6 +143,7 @@ KINDS: Mapping[str, Program] = {
     "Replicate": (biased, ((128, 64), (64,))),
     "Generate": (masked, ((128, 128),)),
     "Reinterpret": (regrouped, ((96, 100),)),
+    "Exchange": (exchanged, ((96, 100),)),
     "Scatter": (replaced, ((5, 300), (2,), (2, 300))),
     "Gather": (picked, ((5, 300), (130,))),
 }

@@ -9,6 +9,7 @@ from typing import Any
 from nkigen_cp.solver.plan import (
     Contract,
     Elementwise,
+    Exchange,
     Form,
     Gather,
     Generate,
@@ -162,8 +163,8 @@ def _is(step: Step, function: str) -> bool:
 
 
 def _from_chip(plan: PlanData) -> PlanData:
-    """The reinterpretation reads the form that was about to be spilled."""
-    move = steps_of(plan, Reinterpret)[0]
+    """What moves a whole tensor reads the form that was about to be spilled."""
+    move = (steps_of(plan, Reinterpret) or steps_of(plan, Exchange))[0]
     home = move.reads[0].form
     spill = next(s for s in plan.steps if s.writes and s.writes[0].form == home)
     source = spill.reads[0].form
@@ -386,6 +387,9 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     ),
     Corruption(rule="gathers", program="along", breaks=_in(Gather, by="row")),
     Corruption(rule="gathers", program="along", breaks=_in(Gather, run=Run(partitions=1))),
+    Corruption(rule="steps", program="exchanged", breaks=_in(Exchange, op="exp")),
+    Corruption(rule="prices", program="exchanged", breaks=_step(Exchange, busy_ns={"dma": 1})),
+    Corruption(rule="reinterpretation in HBM", program="exchanged", breaks=_from_chip),
     Corruption(rule="scatters", program="scattered", breaks=_in(Scatter, loops=())),
     Corruption(
         rule="scatters",

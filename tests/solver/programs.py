@@ -136,6 +136,10 @@ def _scattered(x: Any, s: Any, v: Any) -> Any:
     return cp.ops.scatter_rows(x, (s > 0).astype(np.int32), v * 2)
 
 
+def _exchanged(x: Any) -> Any:
+    return cp.collectives.all_reduce(np.exp(x), [[0, 1]]) * 2
+
+
 TINY: dict[str, Tiny] = {
     "chain": Tiny(function=_chain, shapes=((64, 32), (64, 32))),
     "centred": Tiny(function=_centred, shapes=((64, 32),)),
@@ -173,6 +177,7 @@ LARGER: dict[str, Tiny] = {
     "cached": Tiny(function=_cached, shapes=((64, 32), (3, 32))),
     "gathered": Tiny(function=_gathered, shapes=((6, 300), (200,))),
     "scattered": Tiny(function=_scattered, shapes=((6, 300), (3,), (3, 300))),
+    "exchanged": Tiny(function=_exchanged, shapes=((64, 48),)),
     "along": Tiny(function=_along, shapes=((64, 16), (64, 9))),
     "rotated": Tiny(function=_rotated, shapes=((64, 64), (64, 32))),
 }

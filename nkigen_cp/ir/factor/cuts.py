@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from nkigen_cp.errors import PlanError
+from nkigen_cp.ir.factor.program import OPAQUE
 from nkigen_cp.ir.tensor.graph import DimIndex, Graph, Op, Operand, Term
 
 Node = tuple[str, str, int]  # ("tensor" | "op", name, dim or axis)
@@ -95,7 +96,7 @@ def find_cuts(graph: Graph, wanted: Sequence[Cut] = ()) -> Cuts:
     Raises:
         PlanError: wanted cuts do not nest, and no view is there to blame.
     """
-    opaque: list[str] = [o.name for o in graph.ops.values() if o.kind == "reshape"]
+    opaque: list[str] = [o.name for o in graph.ops.values() if o.kind in OPAQUE]
     of_op = {op.name: _links(graph, op) for op in graph.ops.values()}
     while True:
         links = [k for op, found in of_op.items() if op not in opaque for k in found]

@@ -11,10 +11,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from nkigen_cp.ir.collectives import COLLECTIVES
 from nkigen_cp.ir.dtypes import DType
 from nkigen_cp.ir.tensor.graph import Array, Attr, Graph, Immediate, Source
 
-WHOLE = ("reshape", "scatter")
+OPAQUE = ("reshape", *COLLECTIVES)
+"""Kinds of ops whose index maps say nothing of what they read."""
+
+WHOLE = (*OPAQUE, "scatter")
 """Kinds of ops that take their first operand, and make their result, as a whole in HBM."""
 
 

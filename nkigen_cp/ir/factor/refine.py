@@ -8,6 +8,7 @@ from dataclasses import replace
 from nkigen_cp.ir.factor.compose import compose_views
 from nkigen_cp.ir.factor.cuts import Cut, Cuts, Sliding, find_cuts, slid
 from nkigen_cp.ir.factor.program import (
+    OPAQUE,
     Access,
     Digit,
     Factor,
@@ -187,11 +188,11 @@ def _window(moving: Sliding, digits: list[list[Digit]]) -> list[FactorIndex]:
 
 
 def _opaque(graph: Graph, op: Op) -> FactorOp:
-    """A view that no factoring serves: an op of its own that moves data through HBM."""
+    """What no factoring serves, a view or a collective: an op that moves data through HBM."""
     source, target = op.operands[0].tensor, op.outputs[0].tensor
     return FactorOp(
         name=op.name,
-        kind="reshape",
+        kind=op.kind if op.kind in OPAQUE else "reshape",
         digits=(),
         inputs=(Access(tensor=source, index=()),),
         output=Access(tensor=target, index=()),

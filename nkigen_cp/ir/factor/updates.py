@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import networkx
 
-from nkigen_cp.ir.factor.program import HbmWindow
+from nkigen_cp.ir.factor.program import OPAQUE, HbmWindow
 from nkigen_cp.ir.rewrite.index import is_identity, normal
 from nkigen_cp.ir.tensor.graph import Graph, Op, Operand, Tensor
 
@@ -147,7 +147,7 @@ def _written(op: Op) -> Window | None:
         if len(dim.terms) > 1 or any(t.stride != 1 for t in dim.terms):
             return None
         sizes.append(op.axes[dim.terms[0].axis].size if dim.terms else 1)
-    return (tuple(d.offset for d in index), tuple(sizes)) if op.kind != "reshape" else None
+    return (tuple(d.offset for d in index), tuple(sizes)) if op.kind not in OPAQUE else None
 
 
 def _copies(graph: Graph, op: Op, name: str) -> bool:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nkigen_cp.ir.factor.program import HbmWindow, Program
+from nkigen_cp.ir.factor.program import OPAQUE, HbmWindow, Program
 from nkigen_cp.ir.tensor.graph import Graph, Input, Op, Operand, Tensor
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]
@@ -115,7 +115,7 @@ def _extents(op: Op, operand: Operand, *, views: bool = False) -> tuple[int, ...
 
     Where data says what is read, all of it may be.
     """
-    if op.kind == "reshape" or (op.kind == "copy" and not views):
+    if op.kind in OPAQUE or (op.kind == "copy" and not views):
         return None
     sizes: list[int] = []
     for dim in operand.index:

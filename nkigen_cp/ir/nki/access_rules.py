@@ -69,6 +69,7 @@ _ACCEPTS: Mapping[Role, Callable[[Operand], bool]] = {
     Role.CHOICE: lambda v: isinstance(v, str),
     Role.FLAG: lambda v: isinstance(v, bool),
     Role.PATTERN: _is_pattern,
+    Role.GROUPS: lambda v: isinstance(v, tuple),
 }
 
 

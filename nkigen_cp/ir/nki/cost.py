@@ -20,15 +20,17 @@ def busy_ns(
     operands: Mapping[str, OperandShape],
     *,
     op: str = "add",
+    ranks: int = 1,
 ) -> float:
     """Nanoseconds the instruction occupies its engine; an independent one may start right after.
 
     For ``dma_copy`` these are the DMA engines, taken together.
 
     ``operands`` are the tile operands by parameter name; row vectors may be left out. ``op`` is the
-    operator of ``tensor_reduce``. Never falls when a size grows.
+    operator of ``tensor_reduce``, ``ranks`` the size of replica groups. Never falls when a size
+    grows.
     """
-    work = Work(target=target, engine=engine, operands=operands, op=op)
+    work = Work(target=target, engine=engine, operands=operands, op=op, ranks=ranks)
     return COVERING[kind].cost(work)
 
 
@@ -54,11 +56,12 @@ def instruction_cost_ns(
         for name, view in instruction.args.items()
         if isinstance(view, View)
     }
-    op = instruction.args.get("op")
+    op, groups = instruction.args.get("op"), instruction.args.get("replica_group")
     return busy_ns(
         target,
         instruction.kind,
         instruction.engine,
         shapes,
         op=op if isinstance(op, str) else "add",
+        ranks=len(groups[0]) if isinstance(groups, tuple) else 1,
     )

@@ -38,12 +38,16 @@ class OperandShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """One instruction to be priced; ``op`` is its operator where the price depends on it."""
+    """One instruction to be priced.
+
+    ``op`` is its operator and ``ranks`` the size of its replica groups, where prices depend on it.
+    """
 
     target: Target
     engine: str
     operands: Mapping[str, OperandShape]
     op: str = "add"
+    ranks: int = 1
 
     @property
     def free_size(self) -> int:
@@ -153,6 +157,29 @@ def dma_put(work: Work) -> float:
     """As ``dma_copy`` of what is written."""
     ends = {"dst": work.operands["src"], "src": work.operands["dst"]}
     return dma_copy(replace(work, operands=ends))
+
+
+HOP_NS = 1500.0
+"""From one rank to the next: 1 to 2 us (neuron-runtime/explore/intranode-collective-comm.rst)."""
+
+LINK_BYTES_PER_NS = 160.0
+"""NeuronLink of one core: 1280 GB/s of a Trainium2 chip (trn2-arch.rst), shared by eight cores. No
+figure of one collective is published."""
+
+
+def collective(work: Work) -> float:
+    """A ring: as many hops as there are other ranks, and all but a rank's own part on the link."""
+    n = work.ranks
+    size = max(o.partitions * o.free_size * o.dtype.size_bytes for o in work.operands.values())
+    link = size * (n - 1) / n / LINK_BYTES_PER_NS
+    sides = sorted(work.operands.values(), key=lambda o: o.partitions * o.free_size)
+    moved = dma_copy(replace(work, operands={"dst": sides[-1], "src": sides[-1]}))
+    return (n - 1) * HOP_NS + max(link, moved)
+
+
+def collective_twice(work: Work) -> float:
+    """Pieces reduced around the ring, and gathered around it again."""
+    return 2 * collective(work)
 
 
 N_GATHER_BLOCK = 512

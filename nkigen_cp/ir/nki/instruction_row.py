@@ -31,6 +31,7 @@ class Role(enum.Enum):
     CHOICE = "choice"  # one of the parameter's choices
     FLAG = "flag"
     PATTERN = "pattern"  # ((step, count), ...), outermost first
+    GROUPS = "replica groups"  # ((rank, ...), ...)
 
     @property
     def writes(self) -> bool:
@@ -61,7 +62,8 @@ class InstructionRow:
     ``rules`` names functions of ``rules.RULES`` that hold beside the common ones. ``registers``
     says that it uses its engine's accumulator registers. ``function`` is its name in ``nki.isa``
     where that is another one. A DMA moves as much as its operand ``moved`` has; the first dim of
-    ``addressed`` is taken at the positions that parameter "index" holds.
+    ``addressed`` is taken at the positions that parameter "index" holds. ``module`` is where the
+    function is in NKI; a row of ``nki.collectives`` takes ``src`` of all ranks of a group.
     """
 
     name: str
@@ -74,6 +76,11 @@ class InstructionRow:
     function: str = ""
     moved: str = "dst"
     addressed: str = ""
+    module: str = "nki.isa"
+
+    @property
+    def collective(self) -> bool:
+        return self.module == "nki.collectives"
 
     def parameter(self, name: str) -> Parameter | None:
         return next((p for p in self.parameters if p.name == name), None)

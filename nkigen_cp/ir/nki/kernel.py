@@ -170,8 +170,8 @@ class View:
         return int(np.prod(self.result_shape[1:], dtype=np.int64))
 
 
-Operand = View | float | int | Affine | str | bool | tuple[tuple[int, int], ...] | None
-"""An instruction's parameter: a view, a number, an affine condition or a named choice."""
+Operand = View | float | int | Affine | str | bool | tuple[tuple[int, ...], ...] | None
+"""An instruction's parameter: a view, a number, an affine condition, a named choice, a pattern."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nkigen_cp.errors import SimulationError
+from nkigen_cp.ir.collectives import Exchange
 from nkigen_cp.ir.nki import activations, alu
 from nkigen_cp.ir.nki.numeric import Array, contract, to_float32
 
@@ -89,6 +90,18 @@ def put(args: Arguments) -> dict[str, Array]:
     (at,) = _picked(args["index"], written.shape[0]).ravel()
     written[at] = args["src"].reshape(written.shape[1:])
     return {"dst": written}
+
+
+def exchanged(function: Exchange) -> Meaning:
+    """``dst`` = the function of what the ranks of a group have; floats are reduced in float32."""
+
+    def meaning(args: Arguments) -> dict[str, Array]:
+        op, sources = args.get("op") or "", args["sources"]
+        if op:
+            sources = [to_float32(s) for s in sources]
+        return {"dst": function(sources, args["place"], op)}
+
+    return meaning
 
 
 def n_gather(args: Arguments) -> dict[str, Array]:

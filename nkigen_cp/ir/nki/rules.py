@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nkigen_cp.ir.nki import operator_rules, shape_rules
+from nkigen_cp.ir.nki import collective_rules, operator_rules, shape_rules
 from nkigen_cp.ir.nki.access_rules import Rule
 
 RULES: Mapping[str, Rule] = {
@@ -17,6 +17,10 @@ RULES: Mapping[str, Rule] = {
         shape_rules.put_block,
         shape_rules.gathered_elements,
         shape_rules.index_dtype,
+        collective_rules.replica_groups,
+        collective_rules.whole_buffers,
+        collective_rules.exchanged_shape,
+        collective_rules.reduced_by,
         shape_rules.matmul_shape,
         shape_rules.matmul_dtypes,
         shape_rules.psum_bank,

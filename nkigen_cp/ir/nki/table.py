@@ -6,6 +6,7 @@ Source of signatures and operand rules: AWS Neuron SDK docs, nki/api/nki/isa/__i
 from __future__ import annotations
 
 from nkigen_cp.ir.nki import cycles, meaning
+from nkigen_cp.ir.nki.collective_instructions import COLLECTIVE_INSTRUCTIONS
 from nkigen_cp.ir.nki.instruction_row import (
     DMA_READS,
     DMA_WRITES,
@@ -274,6 +275,7 @@ ROWS: tuple[InstructionRow, ...] = (
     ),
     *ROW_INSTRUCTIONS,
     *PICKING_INSTRUCTIONS,
+    *COLLECTIVE_INSTRUCTIONS,
     InstructionRow(
         name="bn_stats",
         engines=("vector",),

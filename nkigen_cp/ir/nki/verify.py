@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nkigen_cp.errors import KernelError
-from nkigen_cp.ir.nki import accumulation, capacity, pipeline, scope
+from nkigen_cp.ir.nki import accumulation, capacity, collective_rules, pipeline, scope
 from nkigen_cp.ir.nki.access_rules import COMMON
 from nkigen_cp.ir.nki.kernel import Instruction, Kernel, Loop, Statement
 from nkigen_cp.ir.nki.loops import value_range
@@ -28,6 +28,7 @@ WHOLE: Mapping[str, scope.KernelRule] = {
     "accumulation": accumulation.accumulation,
     "sbuf": capacity.sbuf,
     "psum": capacity.psum,
+    "ranks": collective_rules.same_ranks,
 }
 """Checked after the instructions."""
 

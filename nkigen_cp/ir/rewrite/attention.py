@@ -24,6 +24,9 @@ class _Value(enum.Enum):
 
 _M, _Z, _P, _R, _O = _Value
 
+_OPAQUE = (Family.RESHAPE, Family.COLLECTIVE)
+"""Ops whose index maps say nothing of what they read."""
+
 _STEPS: dict[tuple[str, ...], dict[tuple[_Value, ...], _Value]] = {
     ("copy",): {(_M,): _M, (_Z,): _Z, (_P,): _P},
     ("exp",): {(_M,): _Z},
@@ -93,7 +96,7 @@ class _Walk:
                 axis = axis_along(op, operand, self._draft.tensors[operand.tensor], dim)
                 if axis is None or axes.setdefault(name, axis) != axis:
                     return None
-        is_opaque = self._draft.family(op) is Family.RESHAPE
+        is_opaque = self._draft.family(op) in _OPAQUE
         return None if is_opaque or op.axes[axes[QUERY]].reduced else axes
 
     def _take(self, op: Op, axes: Places, value: _Value) -> bool:
@@ -126,7 +129,7 @@ class _Walk:
         """Take in the producers of scores that nobody else reads, up to the contraction."""
         for operand in reader.operands:
             held, writer = self._draft.tensors[operand.tensor], self._draft.producer(operand.tensor)
-            if writer is None or self._draft.family(writer) is Family.RESHAPE:
+            if writer is None or self._draft.family(writer) in _OPAQUE:
                 continue
             dims: Places = {}
             axes: Places = {}

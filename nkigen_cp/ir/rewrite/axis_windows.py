@@ -112,7 +112,7 @@ def _carried(draft: Draft, region: Region, op: Op) -> int | None:
 
     Parallel ones come before one that the op reduces, which must write all of its result.
     """
-    if draft.family(op) in (Family.RESHAPE, Family.SCATTER):  # made as a whole
+    if draft.family(op) in (Family.RESHAPE, Family.SCATTER, Family.COLLECTIVE):  # whole
         return None
     found = [_axis(draft, region, op, operand) for operand in (*op.operands, *op.outputs)]
     along = [axis for axis in found if axis is not None and not op.axes[axis].whole]

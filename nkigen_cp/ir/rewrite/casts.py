@@ -120,10 +120,11 @@ _WIDE_READERS = {
     Family.RESHAPE: _keep_wide,
     Family.GATHER: _widen_after,
     Family.SCATTER: _keep_wide,
+    Family.COLLECTIVE: _keep_wide,
 }
 
 
-_MOVED_AS_IS = (Family.RESHAPE, Family.GATHER, Family.SCATTER)
+_MOVED_AS_IS = (Family.RESHAPE, Family.GATHER, Family.SCATTER, Family.COLLECTIVE)
 """Ops that move elements and cannot round them."""
 
 

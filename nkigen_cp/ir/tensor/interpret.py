@@ -6,6 +6,7 @@ iteration axis, built from its index map; a result is written through such a vie
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 
 from nkigen_cp.errors import ArgumentError, SimulationError
 from nkigen_cp.ir.dtypes import DType
+from nkigen_cp.ir.tensor.collective_rows import groups_of, ranks_of
 from nkigen_cp.ir.tensor.graph import Array, DimIndex, Graph, Immediate, Op, Operand, Tensor
 from nkigen_cp.ir.tensor.table import OPS, Family
 
@@ -69,27 +71,78 @@ def interpret(
     Raises:
         ArgumentError: wrong number or shapes of inputs, unknown precision or name in ``keep``.
     """
-    _check(graph, inputs, precision, keep)
+    (done,) = interpret_ranks(graph, [inputs], precision=precision, keep=keep)
+    return done
+
+
+def interpret_ranks(
+    graph: Graph,
+    inputs: Sequence[Sequence[Array]],
+    *,
+    precision: Precision = "float64",
+    keep: Sequence[str] = (),
+) -> tuple[Interpretation, ...]:
+    """Run the graph on several ranks, with one list of inputs each; see ``interpret``.
+
+    Raises:
+        ArgumentError: as ``interpret``, or the collectives are over another number of ranks.
+    """
+    for given in inputs:
+        _check(graph, given, precision, keep)
+    wanted = ranks_of(graph)
+    if wanted not in (None, len(inputs)):
+        raise ArgumentError(
+            f"graph {graph.name!r} has collectives over {wanted} ranks, got the arguments of "
+            f"{len(inputs)}; use interpret_ranks(graph, [arguments of rank 0, arguments of rank 1, "
+            "...])"
+        )
     widths = _WIDTHS[precision]
-    values: dict[str, Array] = {}
-    for tensor, array in zip(graph.inputs, inputs, strict=True):
-        values[tensor.name] = _stored(array, tensor.dtype, widths)
-    for name, array in graph.constants.items():
-        values[name] = _stored(array, graph.tensors[name].dtype, widths)
+    ranks = [_given(graph, arrays, widths) for arrays in inputs]
     order = graph.topological()
     lasting = dict.fromkeys((*graph.result_names, *keep), True)
     last_read = {o.tensor: op.name for op in order for o in op.operands if o.tensor not in lasting}
     with np.errstate(all="ignore"):
         for op in order:
-            _run(op, graph.tensors, values, widths)
-            for operand in op.operands:
-                if last_read.get(operand.tensor) == op.name:
-                    values.pop(operand.tensor, None)
-    return Interpretation(
-        outputs=tuple(values[name] for name in graph.output_names),
-        mutated=tuple(values[name] for name in graph.mutated.values()),
-        kept={name: values[name] for name in keep},
+            if OPS[op.kind].family is Family.COLLECTIVE:
+                _exchange(op, graph.tensors, ranks, widths)
+            else:
+                for values in ranks:
+                    _run(op, graph.tensors, values, widths)
+            dead = [o.tensor for o in op.operands if last_read.get(o.tensor) == op.name]
+            for values, name in itertools.product(ranks, dead):
+                values.pop(name, None)
+    return tuple(
+        Interpretation(
+            outputs=tuple(values[name] for name in graph.output_names),
+            mutated=tuple(values[name] for name in graph.mutated.values()),
+            kept={name: values[name] for name in keep},
+        )
+        for values in ranks
     )
+
+
+def _given(graph: Graph, inputs: Sequence[Array], widths: _Widths) -> dict[str, Array]:
+    """What there is before the first op."""
+    values: dict[str, Array] = {}
+    for tensor, array in zip(graph.inputs, inputs, strict=True):
+        values[tensor.name] = _stored(array, tensor.dtype, widths)
+    for name, array in graph.constants.items():
+        values[name] = _stored(array, graph.tensors[name].dtype, widths)
+    return values
+
+
+def _exchange(
+    op: Op, tensors: Mapping[str, Tensor], ranks: Sequence[dict[str, Array]], widths: _Widths
+) -> None:
+    """A collective: every rank's result, of what the ranks of its group have."""
+    (source,), (out,) = op.operands, op.outputs
+    compute = _compute_dtype(op, tensors[out.tensor], ranks[0], widths)
+    stored = widths.stored(tensors[out.tensor].dtype)
+    for group in groups_of(op):
+        held = [ranks[rank][source.tensor].astype(compute, copy=False) for rank in group]
+        for place, rank in enumerate(group):
+            made = OPS[op.kind].meaning(held, place, op.attrs["op"])
+            ranks[rank][out.tensor] = np.asarray(made).astype(stored)
 
 
 def _check(graph: Graph, inputs: Sequence[Array], precision: str, keep: Sequence[str]) -> None:

@@ -3,7 +3,8 @@
 A row's ``meaning`` is its numpy definition over arrays already gathered into the op's iteration
 space (see ``interpret``); reductions receive the axes to reduce. ``alu`` and ``activation`` are the
 hardware operators that compute the same function, by their nki.language names. Functions of rows
-get their operands with the row as the last axis, and the length of the rows they make.
+get their operands with the row as the last axis, and the length of the rows they make; collectives
+what all ranks of a group have, the place in the group, and an operator.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Family(enum.Enum):
     RESHAPE = "reshape"  # row-major reinterpretation that does not nest
     GATHER = "gather"  # a dim of the first operand is addressed by the values of the second
     SCATTER = "scatter"  # a whole tensor, a dim of which is written where the second operand says
+    COLLECTIVE = "collective"  # whole tensors exchanged between the ranks of a group
     COMPOSITE = "composite"  # defined by a rewrite into other rows
 
 

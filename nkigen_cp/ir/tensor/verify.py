@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nkigen_cp.errors import GraphError
+from nkigen_cp.ir.tensor.collective_rows import collective_problems
 from nkigen_cp.ir.tensor.graph import Axis, DimIndex, Graph, Immediate, Op, Operand
 from nkigen_cp.ir.tensor.promotion import result_dtype
 from nkigen_cp.ir.tensor.table import OPS, Family, Result
@@ -111,8 +112,9 @@ def _arity_fits(graph: Graph) -> Problems:
 
 
 def _is_opaque(op: Op, operand: Operand) -> bool:
-    """Whether an index map says nothing: the input of a reshape that does not nest."""
-    return OPS[op.kind].family is Family.RESHAPE and operand in op.operands
+    """Whether an index map says nothing: what reshapes and collectives take as a whole."""
+    family = OPS[op.kind].family
+    return family in (Family.RESHAPE, Family.COLLECTIVE) and operand in op.operands
 
 
 def _span(index: DimIndex, axes: Sequence[Axis]) -> tuple[int, int]:
@@ -281,6 +283,7 @@ RULES: tuple[Callable[[Graph], Problems], ...] = (
     _outputs_use_parallel_axes,
     _outputs_are_covered_once,
     _dtypes_follow,
+    collective_problems,
     _has_no_cycle,
 )
 

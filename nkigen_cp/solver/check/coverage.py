@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from nkigen_cp.ir.factor.program import WHOLE, Access
 from nkigen_cp.solver.check.facts import Facts, covers
 from nkigen_cp.solver.check.nests import looped
-from nkigen_cp.solver.plan import Gather, Reinterpret, Scatter, Store
+from nkigen_cp.solver.check.uses import SLOTS, ops_of
+from nkigen_cp.solver.plan import Store
 
 Array = NDArray[np.int64]
 
@@ -20,8 +21,8 @@ Array = NDArray[np.int64]
 def ops(facts: Facts) -> Iterator[str]:
     """Every op of the program belongs to exactly one step."""
     done = Counter(o for c in covers(facts) for o in c.cover.ops)
-    moved = (s.spec for s in facts.plan.steps if isinstance(s.spec, (Reinterpret, Gather, Scatter)))
-    done.update(spec.op for spec in moved)
+    moved = (s for s in facts.plan.steps if type(s.spec) in SLOTS)
+    done.update(op for step in moved for op in ops_of(step))
     for name in facts.program.ops:
         if done[name] != 1:
             yield f"op {name!r} is computed by {done[name]} steps"

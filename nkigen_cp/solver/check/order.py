@@ -9,7 +9,7 @@ from nkigen_cp.ir.factor.program import Access
 from nkigen_cp.solver.check.delays import crossing
 from nkigen_cp.solver.check.facts import Facts
 from nkigen_cp.solver.check.uses import accesses_of, is_move, ops_of
-from nkigen_cp.solver.plan import Contract, Elementwise, Form, Reinterpret, Step, Store
+from nkigen_cp.solver.plan import Contract, Elementwise, Exchange, Form, Reinterpret, Step, Store
 
 
 def _writers(facts: Facts) -> dict[str, list[Step]]:
@@ -165,9 +165,9 @@ def residency(facts: Facts) -> Iterator[str]:
 
 
 def reinterprets(facts: Facts) -> Iterator[str]:
-    """What no factoring serves goes from HBM to HBM."""
+    """What no factoring serves goes from HBM to HBM, as does what ranks exchange."""
     for step in facts.plan.steps:
-        if isinstance(step.spec, Reinterpret):
+        if isinstance(step.spec, (Reinterpret, Exchange)):
             for use in (*step.reads, *step.writes):
                 if facts.forms[use.form].layout is not None:
-                    yield f"step {step.name!r} reinterprets form {use.form!r}, which is on chip"
+                    yield f"step {step.name!r} moves form {use.form!r}, which is on chip"

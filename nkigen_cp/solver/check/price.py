@@ -11,7 +11,7 @@ from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import FactorOp
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
-from nkigen_cp.solver.check import gathers, price_dma, scatters
+from nkigen_cp.solver.check import exchanges, gathers, price_dma, scatters
 from nkigen_cp.solver.check.contractions import sides
 from nkigen_cp.solver.check.facts import Covered, Facts
 from nkigen_cp.solver.check.geometry import blocks, shape_of
@@ -21,6 +21,7 @@ from nkigen_cp.solver.plan import (
     CHUNK,
     Contract,
     Elementwise,
+    Exchange,
     Gather,
     Generate,
     Load,
@@ -223,6 +224,7 @@ _PRICED: Mapping[type, Callable[[Facts, Step], Priced]] = {
     Replicate: _replicate,
     Generate: _generate,
     Reinterpret: price_dma.reinterpret,
+    Exchange: exchanges.priced,
     Gather: gathers.priced,
     Scatter: scatters.priced,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from nkigen_cp.ir.collectives import COLLECTIVES
 from nkigen_cp.ir.factor.program import Access
 from nkigen_cp.ir.nki.recipes import COVERING
 from nkigen_cp.ir.nki.table import Role
@@ -13,6 +14,7 @@ from nkigen_cp.solver.plan import (
     CHUNK,
     Contract,
     Elementwise,
+    Exchange,
     Form,
     Gather,
     Generate,
@@ -102,10 +104,10 @@ def _spec(facts: Facts, step: Step) -> Iterator[str]:
             yield f"covers unknown ops {spec.cover.ops}"
         else:
             yield from _cover(facts, spec, tuple(d.name for d in ops[spec.cover.root].digits))
-    elif isinstance(spec, (Contract, Reinterpret, Gather, Scatter)):
-        kind = _KINDS[type(spec)]
-        if spec.op not in ops or ops[spec.op].kind != kind:
-            yield f"{spec.op!r} is no {kind} of the program"
+    elif isinstance(spec, (Contract, Reinterpret, Exchange, Gather, Scatter)):
+        kinds = _KINDS[type(spec)]
+        if spec.op not in ops or ops[spec.op].kind not in kinds:
+            yield f"{spec.op!r} is no {' or '.join(kinds)} of the program"
         elif isinstance(spec, Contract):
             yield from _contract(facts, spec)
     elif isinstance(spec, Store):
@@ -117,13 +119,14 @@ def _spec(facts: Facts, step: Step) -> Iterator[str]:
         yield f"unknown tensor {spec.tensor!r}"
 
 
-_KINDS: Mapping[type, str] = {
-    Contract: "contract",
-    Reinterpret: "reshape",
-    Gather: "gather",
-    Scatter: "scatter",
+_KINDS: Mapping[type, tuple[str, ...]] = {
+    Contract: ("contract",),
+    Reinterpret: ("reshape",),
+    Exchange: tuple(COLLECTIVES),
+    Gather: ("gather",),
+    Scatter: ("scatter",),
 }
-"""The kind of op that a step of one op is for."""
+"""The kinds of op that a step of one op is for."""
 
 
 def _cover(facts: Facts, spec: Elementwise, digits: Sequence[str]) -> Iterator[str]:
@@ -230,7 +233,7 @@ def _wanted(facts: Facts, step: Step) -> tuple[Slots, Slots]:
         return reads, [(s.name, s.access.tensor) for s in cover.writes]
     if isinstance(spec, Store):
         return [("src", spec.source.tensor)], [("dst", spec.target.tensor)]
-    if isinstance(spec, (Reinterpret, Gather, Scatter)):
+    if isinstance(spec, (Reinterpret, Exchange, Gather, Scatter)):
         op = facts.program.ops[spec.op]
         reads = [(s, a.tensor) for s, a in zip(SLOTS[type(spec)], op.accesses, strict=True)]
         return reads, [("dst", op.output.tensor)]

@@ -9,6 +9,7 @@ from nkigen_cp.solver.check.facts import Facts
 from nkigen_cp.solver.plan import (
     Contract,
     Elementwise,
+    Exchange,
     Gather,
     Layout,
     Reinterpret,
@@ -20,6 +21,7 @@ from nkigen_cp.solver.plan import (
 
 SLOTS: Mapping[type, tuple[str, ...]] = {
     Reinterpret: ("src",),
+    Exchange: ("src",),
     Gather: ("table", "index"),
     Scatter: ("base", "index", "values"),
 }
@@ -29,7 +31,7 @@ SLOTS: Mapping[type, tuple[str, ...]] = {
 def ops_of(step: Step) -> tuple[str, ...]:
     """The ops that a step computes; none of a move."""
     spec = step.spec
-    if isinstance(spec, (Reinterpret, Gather, Scatter)):
+    if isinstance(spec, (Reinterpret, Exchange, Gather, Scatter)):
         return (spec.op,)
     if isinstance(spec, Elementwise):
         return spec.cover.ops
@@ -38,13 +40,13 @@ def ops_of(step: Step) -> tuple[str, ...]:
 
 def is_move(step: Step) -> bool:
     """Whether the step only brings a tensor from one form into another."""
-    return not isinstance(step.spec, (Elementwise, Contract, Store, Reinterpret, Gather, Scatter))
+    return not isinstance(step.spec, (Elementwise, Contract, Store, *SLOTS))
 
 
 def accesses_of(facts: Facts, step: Step) -> dict[str, Access]:
     """The positions that a step takes per slot; moves take all that both of their forms hold."""
     spec = step.spec
-    if isinstance(spec, (Reinterpret, Gather, Scatter)):
+    if isinstance(spec, (Reinterpret, Exchange, Gather, Scatter)):
         return _of_op(facts, spec)
     if isinstance(spec, Store):
         return {"src": spec.source, "dst": spec.target}
@@ -61,7 +63,7 @@ def accesses_of(facts: Facts, step: Step) -> dict[str, Access]:
     return {"src": own, "dst": own}
 
 
-def _of_op(facts: Facts, spec: Reinterpret | Gather | Scatter) -> dict[str, Access]:
+def _of_op(facts: Facts, spec: Reinterpret | Exchange | Gather | Scatter) -> dict[str, Access]:
     """The accesses of the op, except of what it takes and makes as a whole in HBM."""
     op = facts.program.ops[spec.op]
     found = dict(zip(SLOTS[type(spec)], op.accesses, strict=True))

@@ -208,6 +208,13 @@ class Reinterpret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A collective: a whole tensor in HBM exchanged with other ranks, into another one."""
+
+    op: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gather:
     """A gather: the table's positions that its index holds, brought into the result's form.
 
@@ -254,6 +261,7 @@ Spec = (
     | Replicate
     | Generate
     | Reinterpret
+    | Exchange
     | Gather
     | Scatter
 )

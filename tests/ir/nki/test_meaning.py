@@ -16,6 +16,9 @@ from nkigen_cp.ir.nki.activations import ACTIVATIONS
 from nkigen_cp.ir.nki.alu import ALU
 from nkigen_cp.ir.nki.numeric import contract
 from nkigen_cp.ir.nki.table import INSTRUCTIONS
+from nkigen_cp.ir.nki.verify import verify_kernel
+from nkigen_cp.simulate.ranks import run_ranks
+from nkigen_cp.targets import TRN2
 from tests.ir.nki.builder import buffer, kernel, op, view
 from tests.ir.nki.harness import execute, one_instruction
 
@@ -414,6 +417,45 @@ def test_elements_come_from_where_the_indices_say() -> None:
     values, index = data(3, 6), np.array([[5, 0], [1, 1], [2, 4]], np.uint32)
     got = single("nc_n_gather", "gpsimd", {"data": values, "indices": index}, (3, 2))
     np.testing.assert_array_equal(got, np.take_along_axis(values, index.astype(int), 1))
+
+
+def _exchanged(kind: str, ranks: list[Any], rows: int, **more: Any) -> list[Any]:
+    """What the ranks get, in the groups (0, 2) and (3, 1)."""
+    kept = ranks[0].dtype.name
+    source = buffer("x", ranks[0].shape, "input", kept)
+    out = buffer("y", (rows, *ranks[0].shape[1:]), "output", kept)
+    args = {"dst": view(out), "src": view(source), "replica_group": ((0, 2), (3, 1)), **more}
+    made = kernel([source, out], op(kind, "dma", **args))
+    verify_kernel(made, TRN2)
+    return [done.outputs[0] for done in run_ranks(made, [[x] for x in ranks], TRN2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "fold"), [("add", np.add), ("maximum", np.maximum), ("minimum", np.minimum)]
+)
+def test_ranks_reduce(name: str, fold: Any) -> None:
+    x = [data(4, 3) for _ in range(4)]
+    first, second = fold(x[0], x[2]), fold(x[3], x[1])
+    got = _exchanged("all_reduce", x, 4, op=name)
+    np.testing.assert_array_equal(got, [first, second, first, second])
+    got = _exchanged("reduce_scatter", x, 2, op=name, collective_dim=0)
+    np.testing.assert_array_equal(got, [first[:2], second[2:], first[2:], second[:2]])
+
+
+def test_ranks_reduce_in_float32_and_round_once() -> None:
+    x = [np.full((2, 1), v, BF16) for v in (256, 0, 1.5, 0)]
+    got = _exchanged("all_reduce", x, 2, op="add")
+    assert [float(y[0, 0]) for y in got] == [258, 0, 258, 0]
+
+
+def test_ranks_gather_and_swap() -> None:
+    x = [data(4, 3, dtype=BF16) for _ in range(4)]
+    got = _exchanged("all_gather", x, 8, collective_dim=0)
+    for rank, group in enumerate(((0, 2), (3, 1), (0, 2), (3, 1))):
+        np.testing.assert_array_equal(got[rank], np.concatenate([x[r] for r in group]))
+    got = _exchanged("all_to_all", x, 4, collective_dim=0)
+    np.testing.assert_array_equal(got[0], np.concatenate([x[0][:2], x[2][:2]]))
+    np.testing.assert_array_equal(got[1], np.concatenate([x[3][2:], x[1][2:]]))
 
 
 def test_every_instruction_has_a_test_here() -> None:

@@ -35,7 +35,8 @@ SQUARE = buffer("square", (128, 4, 4, 4, 4))
 STATS = buffer("stats", (128, 6))
 BYTES = buffer("bytes", (128, 64), kind="uint8")
 PLACES = buffer("places", (128, 64), kind="uint32")
-ALL = (PLACES, NV, X, Y, A, B, H, N, V, VH, P, Q, PH, M, WIDE, BANKS, SQUARE, STATS, BYTES)
+HN = buffer("hn", (128, 64), "hbm", "int32")
+ALL = (HN, PLACES, NV, X, Y, A, B, H, N, V, VH, P, Q, PH, M, WIDE, BANKS, SQUARE, STATS, BYTES)
 
 
 def whole(*body: Statement) -> Kernel:
@@ -91,6 +92,18 @@ def elements(**changes: Any) -> Instruction:
     return op("nc_n_gather", "gpsimd", **(args | changes))
 
 
+def reduced(**changes: Any) -> Instruction:
+    args: dict[str, Any] = {"dst": view(Y), "src": view(X), "replica_group": PAIR, "op": "add"}
+    return op("all_reduce", "dma", **(args | changes))
+
+
+def swapped(**changes: Any) -> Instruction:
+    args: dict[str, Any] = {"dst": view(Y), "src": view(X), "replica_group": PAIR}
+    return op("all_to_all", "dma", **(args | {"collective_dim": 0} | changes))
+
+
+PAIR = ((0, 1),)
+TRIPLE = ((0, 1, 2),)
 PUT = {"dst": view(Y), "src": rows(B, 1, 3), "index": rows(NV, 1, 5)}
 
 
@@ -186,6 +199,17 @@ BROKEN: list[tuple[str, str, Instruction]] = [
     ("fetched_block", "fetches 64 elements", op("dma_fetch", "dma", **picked(rows(NV, 1, 0)))),
     ("put_block", "it must be 1x1", op("dma_put", "dma", **(PUT | {"index": view(NV)}))),
     ("put_block", "puts 8192 elements", op("dma_put", "dma", **(PUT | {"src": view(B)}))),
+    ("replica_groups", "ranks 0 to 1 once", reduced(replica_group=((0,), (2,)))),
+    ("replica_groups", "groups of one size", reduced(replica_group=((0, 1), (2,)))),
+    ("replica_groups", "groups of one size", reduced(replica_group=())),
+    ("parameters", "must be replica groups", reduced(replica_group=2)),
+    ("whole_buffers", "must be the whole buffer", reduced(src=part(X, 32))),
+    ("whole_buffers", "float32 of int32", reduced(src=view(HN))),
+    ("exchanged_shape", "it must be (256, 64)", op("all_gather", "dma", **swapped().args)),
+    ("exchanged_shape", "128 positions into 3 pieces", swapped(replica_group=TRIPLE)),
+    ("exchanged_shape", "along dim 1", swapped(collective_dim=1)),
+    ("reduced_by", "allowed are add, maximum, minimum", reduced(op="multiply")),
+    ("reduced_by", "must be a float", reduced(dst=view(HN), src=view(HN))),
     ("gathered_elements", "as many partitions", elements(data=rows(A, 64, 0))),
     ("gathered_elements", "must be equal", elements(data=view(H))),
     ("index_dtype", "allowed are int32, uint32", gather(index=view(V))),
@@ -333,6 +357,8 @@ def test_legal_neighbours_of_broken_kernels_pass() -> None:
         elements(),
         op("dma_copy", dst=view(Y), src=view(B)),
         op("dma_put", "dma", **PUT),
+        reduced(op="minimum"),
+        swapped(),
         copy(rows(A, 32, 96), rows(B, 32, 32)),
         copy(rows(A, 64, 64), rows(B, 64, 0)),
         op("nc_transpose", dst=view(PH), data=view(H)),

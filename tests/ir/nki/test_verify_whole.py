@@ -55,6 +55,13 @@ FOUR = buffer("four", (128, 2048), "psum")
 
 U = replace(X, memory=Memory.UPDATED)
 
+
+def exchanging(*groups: tuple[tuple[int, ...], ...]) -> Kernel:
+    """A kernel that adds x over groups of ranks, once in each of these."""
+    args = {"dst": view(Y), "src": view(X), "op": "add"}
+    return kernel((X, Y), *(op("all_reduce", "dma", **args, replica_group=g) for g in groups))
+
+
 KERNELS: list[tuple[str, str, Kernel]] = [
     ("borders", "not for 'trn2'", replace(kernel((X, Y, A), LOAD, STORE), target_name="trn1")),
     ("borders", "at most 128", kernel((X, Y, A, buffer("t", (129, 1))), LOAD, STORE)),
@@ -63,6 +70,7 @@ KERNELS: list[tuple[str, str, Kernel]] = [
         "updates 'x', which must be an input and a mutated output",
         kernel((U, Y, A), LOAD, STORE),
     ),
+    ("ranks", "over 2 and over 4 ranks", exchanging(((0, 1),), ((0, 1), (2, 3)))),
     ("kinds", "uses 'fly'", kernel((X, Y, A), LOAD, op("fly"), STORE)),
     ("scopes", "not allocated", kernel((X, Y, A), LOAD, STORE, alloc=False)),
     (
@@ -137,6 +145,10 @@ def test_kernel_rules(rule: str, text: str, broken: Kernel) -> None:
 def test_every_kernel_rule_is_broken_above() -> None:
     broken = [name for name, _, _ in KERNELS]
     assert [n for n in (*STRUCTURE, *WHOLE) if n not in broken] == []
+
+
+def test_collectives_in_other_groups_of_the_same_ranks_pass() -> None:
+    verify_kernel(exchanging(((0, 1), (2, 3)), ((0, 1, 2, 3),)), TRN2)
 
 
 def test_a_pipelined_loop_passes() -> None:
