@@ -191,7 +191,8 @@ ROWS: Mapping[str, Row] = {
     **{c.name: _collective(c) for c in COLLECTIVES.values()},
     "nc_n_gather": _row(_DST, _DATA, _p("indices", _positions)),
     "nc_matmul": _row(
-        _DST, _p("stationary", _view), _p("moving", _view), _p("accumulate", _condition)
+        *(_DST, _p("stationary", _view), _p("moving", _view), _p("accumulate", _condition)),
+        _p("perf_mode", _named("nisa.matmul_perf_mode"), default="none"),
     ),
     "nc_transpose": _row(_DST, _DATA, engine=True),
     "tensor_copy": _row(_DST, _SRC, engine=True),

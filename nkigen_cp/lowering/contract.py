@@ -21,7 +21,7 @@ from nkigen_cp.lowering.place import (
     layout_run,
     view,
 )
-from nkigen_cp.solver.plan import Contract, Tiled
+from nkigen_cp.solver.plan import CHUNK, Contract, Tiled
 from nkigen_cp.solver.plan.layout import operand_layout
 
 
@@ -197,9 +197,17 @@ def _accumulate(  # noqa: PLR0913, PLR0917
     if not run.digits:
         _matmul(job, psum, box, at, Box(run=run, ranges=ks), before)
         return
-    for r in job.b.tiles(_label(run.digits[0]), job.op.size(run.digits[0]), run.block):
-        k_box = Box(run=run, rows=r.size, start=r.start, ranges=ks)
-        _matmul(job, psum, box, at, k_box, before + r.turn)
+    together = 2 if job.spec.double_row else 1
+    for r in job.b.tiles(_label(run.digits[0]), job.op.size(run.digits[0]), together * run.block):
+        if r.size == together * run.block:
+            k_box = Box(run=run, rows=run.block, chunks=together, start=r.start, ranges=ks)
+            _matmul(job, psum, box, at, k_box, before + r.turn)
+            continue
+        # What is left of the last pair: a chunk, or a part of one, or both.
+        for done in range(0, r.size, run.block):
+            rows = min(run.block, r.size - done)
+            k_box = Box(run=run, rows=rows, start=r.start + done, ranges=ks)
+            _matmul(job, psum, box, at, k_box, before + r.turn + done)
 
 
 def _matmul(
@@ -211,8 +219,8 @@ def _matmul(
     m_ranges = dict(ranges)
     for d in spec.m_run.digits[1:]:
         m_ranges[d] = Range(size=job.op.size(d))
-    stationary = replace(k_box, ranges=m_ranges, order=spec.m_run.digits)
-    moving = replace(k_box, ranges=ranges, order=columns)
+    stationary = replace(k_box, ranges=m_ranges, order=(CHUNK, *spec.m_run.digits))
+    moving = replace(k_box, ranges=ranges, order=(CHUNK, *columns))
     accesses = job.accesses
     job.b.emit(
         "nc_matmul",
@@ -222,6 +230,7 @@ def _matmul(
             "stationary": view(job.places["stationary"], accesses["stationary"], stationary),
             "moving": view(job.places["moving"], accesses["moving"], moving),
             "accumulate": before,
+            **({"perf_mode": "double_row"} if k_box.chunks > 1 else {}),
         },
         ops=(job.op.name,),
     )

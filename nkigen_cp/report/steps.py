@@ -109,7 +109,8 @@ def _contract(program: Program, forms: Mapping[str, Form], step: Step) -> Words:
     tiles = [f"{stationary.tensor} stationary, {moving.tensor} moving"]
     for what, blocks in (("by", spec.moving), ("items", spec.items)):
         tiles += [f"{what} {tiles_text(blocks, names)}"] if blocks else []
-    tiles.append(f"contracting {run_text(spec.k_run, op, names)}")
+    rows = ", two rows at a time" if spec.double_row else ""
+    tiles.append(f"contracting {run_text(spec.k_run, op, names)}{rows}")
     if spec.accumulate:
         tiles.append(f"accumulating {_loops_text(spec.accumulate, op, names)}")
     after = [n for n in cover.ops if n != op.name]

@@ -57,8 +57,8 @@ def contract_candidates(context: Context, op: FactorOp) -> list[Candidate]:
             _runs_within(context, op, sides.m), _k_runs(context, op, sides)
         ):
             base = _tile(context, op, sides, stationary, m_run, k_run)
-            for cover in epilogues:
-                found += _with_epilogue(context, op, sides, base, cover)
+            for form, cover in itertools.product(_row_modes(context, op, sides, base), epilogues):
+                found += _with_epilogue(context, op, sides, form, cover)
     return found
 
 
@@ -136,6 +136,25 @@ def _tile(
     )
 
 
+def _row_modes(context: Context, op: FactorOp, sides: Sides, base: Contract) -> list[Contract]:
+    """One row per partition, and two where the operands' types and chunks allow it."""
+    names = [context.program.tensors[a.tensor].dtype.name for a in (sides.stationary, sides.moving)]
+    paired = base.k_run.digits and op.size(base.k_run.digits[0]) >= 2 * base.k_run.block
+    typed = set(names) <= set(context.target.double_row_dtypes)
+    if not (paired and typed and _double_row_fits(op, base)):
+        return [base]
+    return [base, replace(base, double_row=True)]
+
+
+def _double_row_fits(op: FactorOp, spec: Contract) -> bool:
+    """Whether each operand has exactly one digit beside the contraction, never at one position."""
+    if len(spec.m_run.digits) != 1 or len(spec.moving) != 1:
+        return False
+    (tile,) = spec.moving
+    pieces = (*_run_spans(op, spec.m_run), *spans(op.size(tile.digit), tile.block))
+    return all(piece.extent > 1 for piece in pieces)
+
+
 def _fill(
     op: FactorOp, digits: tuple[str, ...], room: int, most: int
 ) -> tuple[tuple[Tiled, ...], int]:
@@ -197,7 +216,8 @@ def contract_busy_ns(context: Context, op: FactorOp, sides: Sides, spec: Contrac
     total = 0.0
     for m, k, *n in itertools.product(ms, ks, *columns):
         size = math.prod(s.extent for s in n)
-        times = m.times * k.times * repeats * math.prod(s.times for s in n)
+        pairs = k.times // 2 if spec.double_row else 0
+        times = (k.times - pairs) * m.times * repeats * math.prod(s.times for s in n)
         shape = _matmul_shapes(m.extent * m_inner, k.extent * k_inner, size, dtype)
         total += times * busy_ns(context.target, "nc_matmul", "tensor", shape)
     return total

@@ -59,6 +59,7 @@ class Target:
     engines: Mapping[str, EngineFacts]  # "tensor", "vector", "scalar", "gpsimd"
     dma: DmaFacts
     matmul_dtypes: tuple[str, ...]
+    double_row_dtypes: tuple[str, ...]
     activations: tuple[str, ...]
     alu_ops: Mapping[str, tuple[str, ...]]  # engine -> ALU operators
     sources: Mapping[str, str]  # dotted key -> where the figure comes from

@@ -191,10 +191,32 @@ def test_matmul_of_two_types() -> None:
     assert_rounded(matmul, [a, b], np.matmul(*float64([a, b])))
 
 
+def source_of(m: int, k: int, n: int, *dtypes: Any) -> str:
+    """What a product of these sizes is compiled to, once it is shown to be right."""
+    arrays = [finite(d, *s) for d, s in zip(dtypes, ((m, k), (k, n)), strict=True)]
+    assert_rounded(wide_matmul, arrays, np.matmul(*float64(arrays)))
+    return cp.emit_nki(cp.lower(cp.solve(cp.trace(matmul, *arrays), effort="fast")))
+
+
 def test_the_tensor_engine_takes_native_operands() -> None:
-    arrays = [finite(NATIVE[0], 64, 96), finite(NATIVE[0], 96, 80)]
-    kernel = cp.lower(cp.solve(cp.trace(matmul, *arrays), effort="fast"))
-    source = cp.emit_nki(kernel)
+    source = source_of(64, 96, 80, *NATIVE)
     assert "nisa.nc_matmul(" in source
-    assert "nl.float8_e4m3" in source
     assert "nl.bfloat16" not in source
+
+
+@pytest.mark.parametrize("shape", [(64, 256, 512), (130, 400, 96), (256, 1024, 600)], ids=str)
+@pytest.mark.parametrize("dtype", NATIVE, ids=str)
+def test_long_contractions_take_two_rows_at_a_time(dtype: Any, shape: tuple[int, ...]) -> None:
+    m, k, n = shape
+    arrays = [finite(dtype, m, k), (finite(dtype, k, n, seed=1) * 0.1).astype(dtype)]
+    plan = cp.solve(cp.trace(matmul, *arrays), effort="fast")
+    kernel = cp.lower(plan)
+    assert "perf_mode=nisa.matmul_perf_mode.double_row" in cp.emit_nki(kernel)
+    assert "two rows at a time" in " ".join(plan.explain().split())
+    assert_rounded(matmul, arrays, np.matmul(*float64(arrays)))
+
+
+def test_one_row_at_a_time_where_the_mode_does_not_fit() -> None:
+    assert "perf_mode" not in source_of(64, 128, 80, *NATIVE)  # one chunk
+    assert "perf_mode" not in source_of(1, 512, 300, *NATIVE)  # one column
+    assert "perf_mode" not in source_of(64, 512, 300, NATIVE[0], np.dtype(ml_dtypes.bfloat16))

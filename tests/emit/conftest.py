@@ -9,21 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
 
 Array = Any
 Judge = Callable[[str, Sequence[Array], Sequence[Array]], Mapping[str, Any] | None]
+_RAW = {"bfloat16": np.uint16, "float8_e4m3": np.uint8}
 _CHECKER = Path(__file__).resolve().parents[3] / "shared" / "nkicheck" / "run.py"
 
 
 def _save(path: Path, arrays: Sequence[Array]) -> None:
     entries: dict[str, Array] = {}
     for position, array in enumerate(arrays):
-        is_bfloat16 = array.dtype == ml_dtypes.bfloat16
-        key = f"a{position}@bfloat16" if is_bfloat16 else f"a{position}"
-        entries[key] = array.view(np.uint16) if is_bfloat16 else array
+        raw = _RAW.get(array.dtype.name)
+        key = f"a{position}@{array.dtype.name}" if raw else f"a{position}"
+        entries[key] = array.view(raw) if raw else array
     with path.open("wb") as file:
         np.savez(file, **entries)  # pyright: ignore[reportArgumentType]
 

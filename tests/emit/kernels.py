@@ -150,6 +150,37 @@ def pipelined() -> Kernel:
     return kernel("pipelined", (x,), (out,), replace(body, delays=tuple(d for d, _ in steps)))
 
 
+def double_rows() -> Kernel:
+    """at (256, 64), b (256, 512) float8_e4m3 -> at.T @ b, two rows of K per partition."""
+    at = buffer("at", (256, 64), Memory.INPUT, "float8_e4m3")
+    b = buffer("b", (256, 512), Memory.INPUT, "float8_e4m3")
+    out = buffer("out", (64, 512), Memory.OUTPUT)
+    a_sb, b_sb = (
+        sbuf("a_sb", 128, 2, 64, of=at.dtype.name),
+        sbuf("b_sb", 128, 2, 512, of=b.dtype.name),
+    )
+    acc, res = psum("acc", 64, 512), sbuf("res", 64, 512)
+    product = call(
+        "nc_matmul",
+        "tensor",
+        dst=view(acc),
+        stationary=view(a_sb),
+        moving=view(b_sb),
+        accumulate=False,
+        perf_mode="double_row",
+    )
+    return kernel(
+        "double_rows",
+        (at, b),
+        (out,),
+        *(Alloc(buffer=a_sb), dma(view(a_sb), view(at, shape=(2, 128, 64), dims=(1, 0, 2)))),
+        *(Alloc(buffer=b_sb), dma(view(b_sb), view(b, shape=(2, 128, 512), dims=(1, 0, 2)))),
+        *(Alloc(buffer=acc), product, Alloc(buffer=res)),
+        call("tensor_copy", "scalar", dst=view(res), src=view(acc)),
+        dma(view(out), view(res)),
+    )
+
+
 def matmul() -> Kernel:
     """at (256, 256), b (256, 1024) bfloat16 -> at.T @ b, K accumulated in PSUM."""
     at = buffer("at", (256, 256), Memory.INPUT, "bfloat16")

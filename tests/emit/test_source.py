@@ -57,6 +57,10 @@ def _gemm(at: Any, b: Any) -> tuple[Any, ...]:
     return (product.astype(ml_dtypes.bfloat16),)
 
 
+def _wide_gemm(at: Any, b: Any) -> tuple[Any, ...]:
+    return (at.astype(np.float32).T @ b.astype(np.float32),)
+
+
 def _heads(x: Any, s: Any, w: Any) -> tuple[Any, ...]:
     return ((2 * x * s[:, :, None] * w).transpose(0, 2, 1),)
 
@@ -97,6 +101,7 @@ CASES: dict[str, tuple[Callable[[], Kernel], Reference]] = {
     "vadd": (kernels.vadd, _vadd),
     "pipelined": (kernels.pipelined, _pipelined),
     "matmul": (kernels.matmul, _gemm),
+    "double rows": (kernels.double_rows, _wide_gemm),
     "softmax": (kernels.softmax, _softmax),
     "transposes": (kernels.transposes, _transpose),
     "heads": (kernels.heads, _heads),

@@ -374,6 +374,7 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     Corruption(rule="roles of digits", program="slid", breaks=_window_on_partitions),
     Corruption(rule="matmul limits", program="bias", target={"moving_free_max": 8}),
     Corruption(rule="matmul limits", program="bias", target={"psum_bank_bytes": 64}),
+    Corruption(rule="matmul limits", program="bias", breaks=_in(Contract, double_row=True)),
     Corruption(rule="matmul operands", program="bias", breaks=_half_contraction),
     Corruption(rule="streams", program="streamed", breaks=_cut_stream),
     Corruption(rule="gathers", program="gathered", breaks=_in(Gather, by="block")),

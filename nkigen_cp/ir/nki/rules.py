@@ -21,6 +21,7 @@ RULES: Mapping[str, Rule] = {
         collective_rules.whole_buffers,
         collective_rules.exchanged_shape,
         collective_rules.reduced_by,
+        shape_rules.double_row,
         shape_rules.matmul_shape,
         shape_rules.matmul_dtypes,
         shape_rules.psum_bank,

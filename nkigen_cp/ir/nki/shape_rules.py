@@ -97,14 +97,34 @@ def index_dtype(site: Site) -> str | None:
     return f"{use} is {use.buffer.dtype}; allowed are {', '.join(INDEX_DTYPES)}"
 
 
+def _per_partition(site: Site) -> int:
+    """Rows of an operand that one partition holds."""
+    return 2 if site.argument("perf_mode") == "double_row" else 1
+
+
+def double_row(site: Site) -> str | None:
+    """Double-row mode takes operands (K, 2, columns) of types that the target multiplies so."""
+    if _per_partition(site) == 1:
+        return None
+    for use in (site.use("stationary"), site.use("moving")):
+        shape, allowed = use.view.result_shape, site.target.double_row_dtypes
+        if len(shape) != 3 or shape[1] != 2:
+            return f"has {use} of shape {shape} in double-row mode; it must be (K, 2, columns)"
+        if use.buffer.dtype.name not in allowed:
+            names = ", ".join(allowed) or f"none on {site.target.name}"
+            return f"has {use} of {use.buffer.dtype} in double-row mode; allowed: {names}"
+    return None
+
+
 def matmul_shape(site: Site) -> str | None:
     """dst(Ms, Nm) from stationary(K, Ms) and moving(K, Nm) within the array's limits."""
     dst, stationary, moving = site.use("dst"), site.use("stationary"), site.use("moving")
-    target = site.target
+    target, rows = site.target, _per_partition(site)
+    columns = {u.parameter.name: u.view.free_size // rows for u in (stationary, moving)}
     limits = (
         ("contraction", stationary.view.partitions, target.contraction_max),
-        ("stationary free size", stationary.view.free_size, target.stationary_free_max),
-        ("moving free size", moving.view.free_size, target.moving_free_max),
+        ("stationary free size", columns["stationary"], target.stationary_free_max),
+        ("moving free size", columns["moving"], target.moving_free_max),
     )
     for what, size, limit in limits:
         if size > limit:
@@ -114,7 +134,7 @@ def matmul_shape(site: Site) -> str | None:
             f"contracts {stationary.view.partitions} partitions of {stationary} with "
             f"{moving.view.partitions} of {moving}; they must be equal"
         )
-    wanted = f"{stationary.view.free_size}x{moving.view.free_size}"
+    wanted = f"{columns['stationary']}x{columns['moving']}"
     return None if dst.extent == wanted else f"{dst} is {dst.extent}; it must be {wanted}"
 
 

@@ -37,6 +37,7 @@ __all__ = [
 _SBUF = (Memory.SBUF,)
 _PSUM = (Memory.PSUM,)
 _REDUCE_RES = _optional("reduce_res", Role.OUT)
+_PERF_MODE = _optional("perf_mode", Role.CHOICE, "none", choices=("none", "double_row"))
 _AFFINE = (
     _required("pattern", Role.PATTERN),
     _required("channel_multiplier", Role.INTEGER),
@@ -60,8 +61,9 @@ ROWS: tuple[InstructionRow, ...] = (
             _in("stationary", memories=_SBUF),
             _in("moving", memories=_SBUF),
             _required("accumulate", Role.CONDITION),
+            _PERF_MODE,
         ),
-        rules=("matmul_shape", "matmul_dtypes", "psum_bank"),
+        rules=("double_row", "matmul_shape", "matmul_dtypes", "psum_bank"),
         cost=cycles.matmul,
         meaning=meaning.matmul,
     ),

@@ -98,12 +98,20 @@ def _is_wide(core: Graph, op: Op) -> bool:
     return any(core.tensors[o.tensor].dtype == FLOAT32 for o in op.operands)
 
 
+def _rows(core: Graph, op: Op, target: Target) -> int:
+    """How many rows of both operands one cell of the array multiplies at a time."""
+    names = (core.tensors[o.tensor].dtype.name for o in op.operands)
+    return 2 if all(name in target.double_row_dtypes for name in names) else 1
+
+
 def _graph_cycles(core: Graph, target: Target, *, assume_masked: bool) -> float:
     """Tensor engine cycles of a core graph's contractions with every cell of the array busy."""
     idle = idle_fractions(core) if assume_masked else {}
     total = 0.0
     for op in _contractions(core):
-        passes = target.float32_matmul_passes if _is_wide(core, op) else 1
+        passes = (
+            target.float32_matmul_passes if _is_wide(core, op) else 1.0 / _rows(core, op, target)
+        )
         work = prod(axis.size for axis in op.axes) * (1.0 - idle.get(op.name, 0.0))
         total += passes * work / _cells(target)
     return total
@@ -160,7 +168,9 @@ def _reads_float32(kernel: Kernel, instruction: Instruction) -> bool:
 
 
 def _matmul_cycles(kernel: Kernel, instruction: Instruction, target: Target) -> float:
-    stationary, moving = _operands(instruction)
+    stationary, _ = _operands(instruction)
+    dst = instruction.args["dst"]
+    assert isinstance(dst, View)
     passes = target.float32_matmul_passes if _reads_float32(kernel, instruction) else 1
-    filled = stationary.partitions * stationary.free_size
-    return moving.free_size * passes * filled / _cells(target)
+    filled = stationary.partitions * dst.partitions
+    return dst.free_size * passes * filled / _cells(target)

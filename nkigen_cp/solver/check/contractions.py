@@ -66,9 +66,22 @@ def limits(facts: Facts) -> Iterator[str]:
             if size > most:
                 yield f"step {step.name!r}: {what} {size}, at most {most} on {target.name}"
         names = [facts.tensor(a.tensor).dtype.name for a in sides(op, spec).values()]
+        if spec.double_row and not _takes_two_rows(op, spec):
+            yield f"step {step.name!r} has operands that double-row matmuls cannot read"
+        if spec.double_row and not set(names) <= set(target.double_row_dtypes):
+            yield f"step {step.name!r} multiplies two rows at a time of {' and '.join(names)}"
         mixed = FLOAT32.name in names and names[0] != names[1]
         if mixed or not set(names) <= set(target.matmul_dtypes):
             yield f"step {step.name!r} multiplies {' with '.join(names)}"
+
+
+def _takes_two_rows(op: FactorOp, spec: Contract) -> bool:
+    """Whether stationary and moving blocks are (rows, 2, columns), with more than one column."""
+    if len(spec.m_run.digits) != 1 or len(spec.moving) != 1 or not spec.k_run.digits:
+        return False
+    tiles = {spec.m_run.digits[0]: spec.m_run.block, spec.moving[0].digit: spec.moving[0].block}
+    columns = [n for d, block in tiles.items() for n in (block, op.size(d) % block or block)]
+    return min(columns) > 1
 
 
 def _partitions(op: FactorOp, run: Run) -> int:

@@ -102,7 +102,8 @@ def _contract(facts: Facts, step: Step) -> Priced:
     for (m, m_times), (k, k_times), *n in itertools.product(
         _run_blocks(op, spec.m_run), _run_blocks(op, spec.k_run), *moving
     ):
-        times = outside * inside * m_times * k_times * math.prod(t for _, t in n)
+        steps = -(-k_times // 2) if spec.double_row else k_times
+        times = outside * inside * m_times * steps * math.prod(t for _, t in n)
         columns = math.prod(e for e, _ in n)
         one = _matmul_ns(facts, kind, m * m_inner, k * k_inner, columns)
         yield "tensor", times * one

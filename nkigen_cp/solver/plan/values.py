@@ -108,7 +108,8 @@ class Contract:
     The output is computed in PSUM tiles of one bank: ``m_run`` on the partitions, and in free
     ``items`` (whole or blocked digits) by ``moving`` (the columns of one matmul instruction), all
     outermost first. ``loops`` are the digits that no tile spans, outermost first. The contraction
-    lies on the partitions by ``k_run``; its other digits accumulate.
+    lies on the partitions by ``k_run``; its other digits accumulate. With ``double_row`` matmuls
+    take two chunks of ``k_run`` at a time.
     """
 
     op: str
@@ -121,6 +122,7 @@ class Contract:
     accumulate: tuple[str, ...]
     stream: Stream | None
     epilogue: Elementwise
+    double_row: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,15 +90,21 @@ def cycles(kind: str, engine: str, *, op: str = "add", **operands: OperandShape)
     return busy_ns(TRN2, kind, engine, operands, op=op) * facts.clock_ghz
 
 
+def products(**operands: OperandShape) -> float:
+    facts = TRN2.engines["tensor"]
+    return busy_ns(TRN2, "nc_matmul", "tensor", operands) * facts.clock_ghz
+
+
 F32 = "float32"
 
 
 @pytest.mark.parametrize(
     ("want", "got"),
     [
-        (512, cycles("nc_matmul", "tensor", stationary=tile(128), moving=tile(512))),
-        (64, cycles("nc_matmul", "tensor", stationary=tile(128), moving=tile(1))),
-        (2048, cycles("nc_matmul", "tensor", stationary=tile(128, F32), moving=tile(512, F32))),
+        (512, products(stationary=tile(128), moving=tile(512), dst=tile(512, F32))),
+        (64, products(stationary=tile(128), moving=tile(1), dst=tile(1, F32))),
+        (512, products(stationary=tile(256), moving=tile(1024), dst=tile(512, F32))),
+        (2048, products(stationary=tile(128, F32), moving=tile(512, F32), dst=tile(512, F32))),
         (128, cycles("nc_transpose", "tensor", data=tile(128))),
         (256, cycles("nc_transpose", "tensor", data=tile(128, F32))),
         (256, cycles("tensor_copy", "vector", dst=tile(1024), src=tile(1024))),
@@ -205,7 +211,7 @@ def test_short_dma_runs_cost_one_descriptor_each() -> None:
             ("activation", "scalar", ("dst", "data")),
             ("tensor_tensor", "gpsimd", ("dst", "data1", "data2")),
             ("dma_copy", "dma", ("dst", "src")),
-            ("nc_matmul", "tensor", ("stationary", "moving")),
+            ("nc_matmul", "tensor", ("dst", "stationary", "moving")),
             ("nc_transpose", "tensor", ("dst", "data")),
         ]
     ),

@@ -43,6 +43,15 @@ def test_matmul_contracts_partitions() -> None:
     np.testing.assert_allclose(got, a.T @ b, rtol=1e-5, atol=1e-5)
 
 
+def test_double_rows_contract_twice_the_partitions() -> None:
+    a, b = data(96, 2, 64).astype("float8_e4m3"), data(96, 2, 200).astype("float8_e5m2")
+    operands = {"stationary": a, "moving": b}
+    mode = "double_row"
+    got = single("nc_matmul", "tensor", operands, (64, 200), accumulate=False, perf_mode=mode)
+    wide = [v.astype(np.float64).reshape(192, -1) for v in (a, b)]
+    np.testing.assert_allclose(got, wide[0].T @ wide[1], rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize(("depth", "rows", "columns"), [(128, 128, 512), (128, 128, 77), (3, 1, 1)])
 def test_blocked_products_equal_whole_ones(depth: int, rows: int, columns: int) -> None:
     a, b = data(depth, rows), data(depth, columns)

@@ -33,10 +33,37 @@ WIDE = buffer("wide", (128, 1024))
 BANKS = buffer("banks", (128, 1024), "psum")
 SQUARE = buffer("square", (128, 4, 4, 4, 4))
 STATS = buffer("stats", (128, 6))
+ROWS = buffer("rows", (128, 2, 32))
+EIGHTS = buffer("eights", (128, 2, 64), kind="float8_e4m3")
+HALVES = buffer("halves", (128, 2, 1024), kind="float8_e4m3")
 BYTES = buffer("bytes", (128, 64), kind="uint8")
 PLACES = buffer("places", (128, 64), kind="uint32")
 HN = buffer("hn", (128, 64), "hbm", "int32")
-ALL = (HN, PLACES, NV, X, Y, A, B, H, N, V, VH, P, Q, PH, M, WIDE, BANKS, SQUARE, STATS, BYTES)
+ALL = (
+    HN,
+    PLACES,
+    NV,
+    X,
+    Y,
+    A,
+    B,
+    H,
+    N,
+    V,
+    VH,
+    P,
+    Q,
+    PH,
+    M,
+    WIDE,
+    BANKS,
+    SQUARE,
+    STATS,
+    BYTES,
+    ROWS,
+    EIGHTS,
+    HALVES,
+)
 
 
 def whole(*body: Statement) -> Kernel:
@@ -67,6 +94,10 @@ def mm(**changes: Any) -> Instruction:
         "accumulate": False,
     }
     return op("nc_matmul", **(args | changes))
+
+
+def doubled(moving: Any) -> Instruction:
+    return mm(stationary=view(EIGHTS), moving=moving, perf_mode="double_row")
 
 
 def ts(engine: str = "vector", **changes: Any) -> Instruction:
@@ -182,6 +213,10 @@ BROKEN: list[tuple[str, str, Instruction]] = [
     ("matmul_shape", "moving free size 1024", mm(moving=view(WIDE))),
     ("matmul_shape", "contracts 64 partitions", mm(stationary=rows(A, 64, 0))),
     ("matmul_shape", "it must be 64x256", mm(moving=part(WIDE, 256))),
+    ("double_row", "it must be (K, 2, columns)", mm(perf_mode="double_row")),
+    ("double_row", "allowed: float8_e4m3", mm(stationary=view(ROWS), perf_mode="double_row")),
+    ("matmul_shape", "it must be 64x256", doubled(view(HALVES, at(0, 128), at(0, 2), at(0, 256)))),
+    ("matmul_shape", "moving free size 1024", doubled(view(HALVES))),
     ("matmul_dtypes", "float32 pairs only", mm(stationary=view(H))),
     ("matmul_dtypes", "is int32", mm(stationary=view(N))),
     (
