@@ -18,7 +18,7 @@ from nkigen_cp.solver.plan.layout import CHUNK, Layout, Run
 
 Value = str | int | float | bool
 
-PLAN_VERSION = 7
+PLAN_VERSION = 8
 """Version of the plan file format."""
 
 
