@@ -199,7 +199,7 @@ def source_of(m: int, k: int, n: int, *dtypes: Any) -> str:
 
 
 def test_the_tensor_engine_takes_native_operands() -> None:
-    source = source_of(64, 96, 80, *NATIVE)
+    source = source_of(1, 96, 80, *NATIVE)
     assert "nisa.nc_matmul(" in source
     assert "nl.bfloat16" not in source
 
@@ -220,3 +220,15 @@ def test_one_row_at_a_time_where_the_mode_does_not_fit() -> None:
     assert "perf_mode" not in source_of(64, 128, 80, *NATIVE)  # one chunk
     assert "perf_mode" not in source_of(1, 512, 300, *NATIVE)  # one column
     assert "perf_mode" not in source_of(64, 512, 300, NATIVE[0], np.dtype(ml_dtypes.bfloat16))
+
+
+def test_products_of_bytes_are_planned_in_less_time_than_those_of_halves() -> None:
+    planned: dict[str, int] = {}
+    bound: dict[str, float] = {}
+    for name in ("float8_e4m3", "bfloat16"):
+        arrays: list[Array] = [np.zeros((512, 1024), name), np.zeros((1024, 512), name)]
+        plan = cp.solve(cp.trace(matmul, *arrays), effort="fast")
+        planned[name] = plan.objective_ns
+        bound[name] = cp.estimate(cp.lower(plan)).engine_bound_ns
+    assert planned["float8_e4m3"] < planned["bfloat16"]
+    assert bound["float8_e4m3"] == bound["bfloat16"] / 2

@@ -25,6 +25,7 @@ from nkigen_cp.ir.rewrite.shifts import add_negated_rows
 from nkigen_cp.ir.rewrite.staged import stage_reductions
 from nkigen_cp.ir.rewrite.tiled import stage_tiled_reductions
 from nkigen_cp.ir.rewrite.tiles import numbers_to_tiles
+from nkigen_cp.ir.rewrite.turned import widen_to_turn
 from nkigen_cp.ir.rewrite.windows import split_windows
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.ir.tensor.table import Family
@@ -58,6 +59,7 @@ def canonicalise(
     stage_reductions(draft)
     stage_tiled_reductions(draft)
     split_windows(draft)
+    widen_to_turn(draft)
     numbers_to_tiles(draft)
     _require_core(draft)
     return draft.freeze()

@@ -55,14 +55,15 @@ def set_contract_dtypes(draft: Draft, precision: str) -> None:
             continue
         for tensor in dict.fromkeys(o.tensor for o in op.operands):
             if _changes(draft.dtype(tensor), wanted):
-                draft.read_instead(op, tensor, _cast(draft, tensor, wanted, op))
+                draft.read_instead(op, tensor, cast_before(draft, tensor, wanted, op))
 
 
 def _changes(dtype: DType, wanted: DType) -> bool:
     return dtype != wanted and FLOAT32 in (dtype, wanted)
 
 
-def _cast(draft: Draft, name: str, dtype: DType, before: Op) -> str:
+def cast_before(draft: Draft, name: str, dtype: DType, before: Op) -> str:
+    """A tensor in another type, made right before an op."""
     tensor = draft.tensors[name]
     result = draft.new_tensor(f"{name}_{dtype.name}", replace(tensor, dtype=dtype))
     index = identity_index(range(len(tensor.shape)))
