@@ -1,4 +1,4 @@
-"""The programs the compiler is tried on, by name: Qwen3-Embedding-0.6B and small ops.
+"""The programs the compiler is tried on, by name: layers of Qwen3 models and small ops.
 
 Names follow one rule: no suffix means 128 tokens in float32, ``_s256`` another sequence length,
 ``_bf16`` all array inputs in bfloat16; whole blocks and layers always carry both, and keep their
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nkigen_cp.workloads import large, qwen3, small
+from nkigen_cp.workloads import large, moe, qwen3, small
 from nkigen_cp.workloads.workload import VOCABULARY, Input, Workload
 
 HIDDEN, INTERMEDIATE, HEADS, KV_HEADS, HEAD_DIM = 1024, 3072, 16, 8, 128
@@ -154,6 +154,7 @@ def _all() -> Iterator[Workload]:
     yield from _single_ops()
     yield from _lookups()
     yield from large.rows()
+    yield from moe.rows()
 
 
 WORKLOADS: dict[str, Workload] = {workload.name: workload for workload in _all()}

@@ -16,6 +16,8 @@ ROPE_BASE = 1e6
 PROJECTION_SCALE = 0.02
 VOCABULARY = 151669
 """Rows of the embedding table of Qwen3."""
+POSITIONS = 4096
+"""Slots of a key/value cache that a token is decoded into."""
 
 
 class Input(NamedTuple):
@@ -42,7 +44,8 @@ class Workload:
         """Arrays for ``inputs``; the same seed gives the same arrays.
 
         Activations and norm weights are standard normal, projection weights and biases 0.02 of
-        that, ``cos`` and ``sin`` the rotary tables of consecutive positions, ``ids`` tokens.
+        that, ``cos`` and ``sin`` the rotary tables of consecutive positions, ``ids`` tokens,
+        ``start_pos`` a position.
         """
         rng = np.random.default_rng(seed)
         return [_draw(rng, declared) for declared in self.inputs]
@@ -76,6 +79,15 @@ def _sin(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.sin(_angles(shape)).astype(np.float32)
 
 
+def _position(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.integers(0, POSITIONS, shape)
+
+
+def _causal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    del rng
+    return np.triu(np.full(shape, -100000.0, np.float32), k=1)
+
+
 def _ids(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return rng.integers(0, VOCABULARY, shape)
 
@@ -88,6 +100,8 @@ _NUMPY: Mapping[str, np.dtype[Any]] = {
 
 _DATA: Mapping[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
     "ids": _ids,
+    "start_pos": _position,
+    "causal_mask": _causal,
     "cos": _cos,
     "sin": _sin,
     "w": _projection,
@@ -97,4 +111,5 @@ _DATA: Mapping[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
     "gate_up_bias": _projection,
     "down_weight": _projection,
     "down_bias": _projection,
+    "router_weight": _projection,
 }

@@ -22,6 +22,7 @@ LONG = (
     "embedding_gather",
     "_512_",
     "_1024_128",
+    "moe_layer",
 )
 SHORT = [name for name in WORKLOADS if not any(part in name for part in LONG)]
 FLOAT32 = [name for name in SHORT if "bf16" not in name]
