@@ -51,6 +51,15 @@ def test_heads_are_outside_and_blocks_of_queries_inside() -> None:
     assert 128 <= tokens // inner <= 512
 
 
+def test_a_table_of_which_rows_are_picked_needs_no_loops() -> None:
+    def mixed(x: Any, weights: Any, chosen: Any) -> Any:
+        return x @ weights[chosen]
+
+    weights = ((128, 2048, 512), "bfloat16")  # 2 MB per partition
+    found = proposed(mixed, [((2, 1, 2048), "bfloat16"), weights, ((2,), "int32")])
+    assert not found[0].program.loops
+
+
 def test_windows_of_a_causal_attention_are_parts_of_a_loop_over_all() -> None:
     graph = cp.trace(sdpa_causal, *[cp.spec((1, 2, 512, 64), "bfloat16")] * 3)
     program = refine(canonical(graph, Options(matmul_precision="bf16")))

@@ -61,6 +61,20 @@ class TensorUses:
         readers = self.program.consumers(self.name)
         return not self.program.producers(self.name) and any(o.path for o in readers)
 
+    @property
+    def picked(self) -> bool:
+        """Whether only the positions that traced indices name are read of it, where it is."""
+        readers = self.program.consumers(self.name)
+        return bool(readers) and all(
+            all(a.picks for a in o.accesses if a.tensor == self.name) for o in readers
+        )
+
+    @property
+    def picked_bytes(self) -> int:
+        """HBM bytes of all that is read of it, position by position."""
+        made = (self.program.tensors[o.output.tensor] for o in self.program.consumers(self.name))
+        return sum(t.size_bytes for t in made)
+
     def fixed(self, home: Path) -> tuple[str, ...]:
         """Factors that a form at a home has one position of at a time."""
         return tuple(f.factor for f in self.homes.fixed if f.loop in home)
@@ -130,6 +144,8 @@ def _first(t: TensorUses) -> Residency | None:
     if writers:
         return Residency(stays=(_reusing(t, writers, readers),), moved_bytes=0)
     if t.name not in program.constants:
+        if t.picked:
+            return Residency(stays=(), moved_bytes=t.picked_bytes)
         size = program.tensors[t.name].size_bytes
         waiting = size if any(program.ops[r].path for r in readers) else 0
         stay = t.stay((), readers)
@@ -146,7 +162,7 @@ def _others(t: TensorUses) -> list[Residency]:
     if t.generated:
         return _made_anew(t, readers, path)
     if not writers:
-        return [] if t.name in program.constants else _loads(t, readers, path)
+        return [] if t.picked or t.name in program.constants else _loads(t, readers, path)
     made: list[Residency] = []
     homes = list(t.homes.made)
     results = [program.ops[w].result_path for w in writers]
