@@ -1,4 +1,7 @@
-"""Scatters to instructions: the first operand copied, then block by block where data says."""
+"""Scatters to instructions: the first operand copied, then block by block where data says.
+
+Where an input is updated in place the first operand is there already.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,13 @@ from nkigen_cp.solver.plan.values import put_store
 def lower_scatter(
     b: Builder, program: Program, spec: Scatter, places: Mapping[str, Placement]
 ) -> None:
-    """One DMA for all that stays, and one per index, the last one last."""
+    """One DMA for all that stays elsewhere, and one per index, the last one last."""
     op = program.ops[spec.op]
     _, index, given = op.accesses
     base, dst = places["base"].buffer, places["dst"].buffer
     note = f"write {given.tensor} into {dst.tensor}"
-    b.emit("dma_copy", "dma", {"dst": flat(dst), "src": flat(base)}, ops=(op.name,), note=note)
+    if dst is not base:
+        b.emit("dma_copy", "dma", {"dst": flat(dst), "src": flat(base)}, ops=(op.name,), note=note)
     count = next(i.picked for i in op.output.index if i.picked)
     for box in transfer_boxes(b, places["values"], places["dst"], put_store(op, spec)):
         rows = replace(box, ranges={**box.ranges, PICKED: Range(size=count)})

@@ -1,4 +1,4 @@
-"""Candidates of scatters: a copy in HBM, and one DMA per index into it."""
+"""Candidates of scatters: a copy in HBM unless it is in place, and one DMA per index into it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def scatter_candidates(context: Context, op: FactorOp) -> list[Candidate]:
     at = operand_layout(tensors[1], index, Run(partitions=1))
     loops = tuple(d.name for d in op.digits if d.name in index.digits)
     ends = Ends(source=tensors[0], into=result, memory=Memory.HBM)
-    copied = dma_ns(target, ends, 1, result.size, result.size)
+    in_place = program.renewed(result.name) is not None
+    copied = 0.0 if in_place else dma_ns(target, ends, 1, result.size, result.size)
     found: list[Candidate] = []
     for run in runs(replace(op, output=given), target):
         held = operand_layout(tensors[2], given, run)

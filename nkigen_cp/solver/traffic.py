@@ -57,7 +57,8 @@ def _op_bytes(program: Program, spec: Reinterpret | Exchange | Gather | Scatter)
     if isinstance(spec, Exchange):
         return program.tensors[op.accesses[0].tensor].size_bytes + tensor.size_bytes
     if isinstance(spec, Scatter):
-        return 2 * tensor.size_bytes + moved
+        copied = 2 * tensor.size_bytes if program.renewed(tensor.name) is None else 0
+        return copied + moved
     view = program.graph.ops[spec.op]
     elements = math.prod(a.size for a in view.axes) if view.kind == "copy" else tensor.size
     return 2 * elements * tensor.dtype.size_bytes

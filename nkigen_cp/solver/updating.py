@@ -9,7 +9,7 @@ from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.solver.candidates import Candidate
 from nkigen_cp.solver.homes import Path
-from nkigen_cp.solver.plan import Store
+from nkigen_cp.solver.plan import Scatter, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +39,10 @@ def updating(program: Program, candidates: Sequence[Candidate]) -> Updating:
     for c in candidates:
         root = c.ops[-1]
         for op, store in stores.items():
-            new = program.renewed(store.target.tensor)
+            new = program.renewed(store.target)
             assert new is not None
             reads = [n.tensor for n in c.needs]
-            if root != op and any(m.tensor == store.source.tensor for m in c.makes):
+            if root != op and any(m.tensor in store.sources for m in c.makes):
                 sooner[op][root] = None
             if root != op and any(t in program.outdated(new) for t in reads):
                 sooner[op][root] = reading[root] = None
@@ -60,12 +60,27 @@ def updating(program: Program, candidates: Sequence[Candidate]) -> Updating:
     )
 
 
-def _stores(program: Program, candidates: Sequence[Candidate]) -> dict[str, Store]:
-    return {
-        c.ops[0]: c.spec
-        for c in candidates
-        if isinstance(c.spec, Store) and program.renewed(c.spec.target.tensor) is not None
-    }
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What a store writes in HBM, and from which tensors on chip."""
+
+    target: str
+    sources: tuple[str, ...]
+
+
+def _stores(program: Program, candidates: Sequence[Candidate]) -> dict[str, _Written]:
+    found: dict[str, _Written] = {}
+    for c in candidates:
+        if isinstance(c.spec, Store):
+            written = _Written(c.spec.target.tensor, (c.spec.source.tensor,))
+        elif isinstance(c.spec, Scatter):
+            sources = tuple(n.tensor for n in c.needs if n.layout is not None)
+            written = _Written(c.makes[0].tensor, sources)
+        else:
+            continue
+        if program.renewed(written.target) is not None:
+            found[c.ops[0]] = written
+    return found
 
 
 def without_waiting_for_itself(
@@ -76,7 +91,7 @@ def without_waiting_for_itself(
     for new in program.updated:
         behind = _behind(program, new)
         stores = _stores(program, candidates).values()
-        sources = [s.source.tensor for s in stores if program.renewed(s.target.tensor) == new]
+        sources = [t for s in stores if program.renewed(s.target) == new for t in s.sources]
         old = program.outdated(new)
         found = [
             c

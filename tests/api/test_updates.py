@@ -175,3 +175,65 @@ def test_a_large_cache_is_not_moved() -> None:
     kernel = assert_same(decode, [normal(*s, seed=k) for k, s in enumerate(shapes)])
     assert _written(kernel, "cache")
     assert cp.count(kernel).hbm_written_bytes == (4 * 64 + 4 * 2 * 64) * 4
+
+
+def one_slot(cache: Any, k: Any, at: Any) -> None:
+    cache[:, at] = k[:, :1]
+
+
+def rows_picked(cache: Any, k: Any, at: Any) -> Any:
+    cache[at - 70] = k[:1] * 2
+    return k @ cache[:8].T
+
+
+def old_and_new_picked(cache: Any, k: Any, at: Any) -> Any:
+    old = np.sum(cache, axis=0)
+    cache[at] = k[:1] + old
+    return np.sum(cache, axis=0), old
+
+
+def picked_and_read_there(cache: Any, k: Any, at: Any) -> Any:
+    cache[at] = k[:1] - 1
+    return cache[at] * 2, cache
+
+
+def several(cache: Any, k: Any, at: Any) -> None:
+    cache[at * np.array([1, 0, 1], np.int32)] = k[:3]
+
+
+PICKED: tuple[Callable[..., Any], ...] = (
+    one_slot,
+    rows_picked,
+    old_and_new_picked,
+    picked_and_read_there,
+    several,
+)
+
+
+@pytest.mark.parametrize("function", PICKED, ids=lambda f: f.__name__)
+def test_positions_that_data_says_are_updated_in_place(function: Callable[..., Any]) -> None:
+    place = np.array([11], np.int32)
+    kernel = assert_same(function, [normal(64, 16), normal(64, 16, seed=1), place])
+    assert _written(kernel, "cache")
+    assert cp.count(kernel).by_kind["dma_put"] == (3 if function is several else 1)
+
+
+def test_only_the_slot_that_data_says_is_written() -> None:
+    kernel = assert_same(one_slot, [normal(64, 16), normal(64, 1), np.array([5], np.int32)])
+    counts = cp.count(kernel)
+    assert (counts.hbm_written_bytes, counts.hbm_read_bytes) == (64 * 4, 64 * 4 + 4)
+    assert "dst=cache" in cp.emit_nki(kernel)
+
+
+def all_picked(cache: Any, k: Any, at: Any) -> None:
+    cache[at + np.arange(50, dtype=np.int32)] = k[:50]
+
+
+def picked_twice(cache: Any, k: Any, at: Any) -> None:
+    cache[at] = k[:1]
+    cache[at + 1] = k[1:2]
+
+
+@pytest.mark.parametrize("function", [all_picked, picked_twice], ids=lambda f: f.__name__)
+def test_other_picked_positions_are_right(function: Callable[..., Any]) -> None:
+    assert_same(function, [normal(64, 16), normal(64, 16, seed=1), np.array([5], np.int32)])

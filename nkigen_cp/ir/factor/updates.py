@@ -45,7 +45,7 @@ def separate_updates(graph: Graph) -> tuple[Graph, Updates]:
             if _keeps(op, name):
                 del ops[op.name]
         for k, op in enumerate(o for o in writers if not _keeps(o, name)):
-            starts, shape = _written(op) or ((), ())
+            starts, shape = _reached(graph, op)
             part = f"{new}.{k}"
             pieces[part] = HbmWindow(base=new, offsets=starts)
             tensors[part] = replace(graph.tensors[new], name=part, shape=shape)
@@ -96,8 +96,7 @@ def stored_bytes(graph: Graph) -> int:
     whole = [n for n in graph.result_names if n not in updated and n not in returned]
     size = sum(graph.tensors[n].size_bytes for n in whole)
     for new, name in updated.items():
-        windows = [_written(o) for o in graph.producers(new) if not _keeps(o, name)]
-        elements = sum(math.prod(w[1]) for w in windows if w is not None)
+        elements = sum(_elements(o) or 0 for o in graph.producers(new) if not _keeps(o, name))
         size += elements * graph.tensors[new].dtype.size_bytes
     return size
 
@@ -131,12 +130,32 @@ def _keeps(op: Op, name: str) -> bool:
 
 def _pays(graph: Graph, writers: Sequence[Op], written: Sequence[Op]) -> bool:
     """Whether more stays than is written, and what is written are plain windows."""
-    if not writers or len(written) == len(writers):
+    if not writers or (len(written) == len(writers) and not _scatters(graph, writers)):
         return False
-    windows = [_written(o) for o in written]
+    sizes = [_elements(o) for o in written]
     size = graph.tensors[writers[0].outputs[0].tensor].size
-    total = sum(math.prod(w[1]) for w in windows if w is not None)
-    return None not in windows and 2 * total <= size
+    return None not in sizes and 2 * sum(s or 0 for s in sizes) <= size
+
+
+def _scatters(graph: Graph, writers: Sequence[Op]) -> bool:
+    """Whether the one writer changes what a mutated input has, where traced indices say."""
+    op = writers[0]
+    return len(writers) == 1 and op.kind == "scatter" and op.operands[0].tensor in graph.mutated
+
+
+def _elements(op: Op) -> int | None:
+    """How many elements an op writes, if that is a plain window or where traced indices say."""
+    if op.kind == "scatter":
+        return math.prod(a.size for a in op.axes)
+    window = _written(op)
+    return None if window is None else math.prod(window[1])
+
+
+def _reached(graph: Graph, op: Op) -> Window:
+    """The window that an op may write; a traced index reaches all of the tensor."""
+    shape = graph.tensors[op.outputs[0].tensor].shape
+    window = _written(op) if op.kind != "scatter" else None
+    return window or ((0,) * len(shape), shape)
 
 
 def _written(op: Op) -> Window | None:

@@ -14,7 +14,7 @@ from nkigen_cp.ir.nki.instruction_row import (
 from nkigen_cp.ir.nki.kernel import Memory
 
 _SBUF = (Memory.SBUF,)
-WRITTEN = (Memory.OUTPUT, Memory.HBM)
+WRITTEN = (Memory.UPDATED, Memory.OUTPUT, Memory.HBM)
 
 PICKING_INSTRUCTIONS: tuple[InstructionRow, ...] = (
     InstructionRow(

@@ -57,13 +57,14 @@ def _operands(facts: Facts, op: FactorOp, step: Step) -> Iterator[str]:
 
 
 def priced(facts: Facts, step: Step) -> Priced:
-    """The copy in HBM, and what storing the values costs."""
+    """The copy in HBM, unless an input is updated in place, and what storing the values costs."""
     spec = step.spec
     assert isinstance(spec, Scatter)
     op = facts.program.ops[spec.op]
     result = facts.tensor(op.output.tensor)
     side = (Memory.HBM, result.dtype)
-    yield "dma", moved_ns(facts.target, side, side, (1, result.size), result.size)
+    if facts.program.renewed(result.name) is None:
+        yield "dma", moved_ns(facts.target, side, side, (1, result.size), result.size)
     back = Store(
         source=op.accesses[2],
         target=op.output,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from nkigen_cp.solver.check.delays import first_there
 from nkigen_cp.solver.check.facts import Facts
-from nkigen_cp.solver.plan import Form, Step
+from nkigen_cp.solver.plan import Form, Scatter, Step
 
 
 def in_order(facts: Facts) -> Iterator[str]:
@@ -20,6 +20,8 @@ def in_order(facts: Facts) -> Iterator[str]:
         after = _users(facts, (new, *seen), reading=True)
         for store in stores:
             for reader in before:
+                if reader is store and isinstance(store.spec, Scatter):
+                    continue  # what it leaves out stays
                 if reader is store:
                     yield f"step {store.name!r} moves elements of {name!r} within it"
                 elif reader.group > store.group or _together(reader, store):

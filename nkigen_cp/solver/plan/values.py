@@ -233,7 +233,7 @@ class Gather:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scatter:
-    """A scatter in HBM: its first operand copied, then one DMA per index.
+    """A scatter in HBM: its first operand copied, if it is elsewhere, then one DMA per index.
 
     ``run`` is on the partitions of what is written, ``loops`` are the digits of the index.
     """
