@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import nkigen_cp as cp
+from nkigen_cp.ir.nki.kernel import Memory
 from nkigen_cp.workloads import moe
 
 Array = NDArray[Any]
@@ -47,9 +48,10 @@ def decoded(position: int) -> dict[str, Array]:
 
 
 def assert_same(function: Any, arrays: dict[str, Array]) -> None:
-    """The layer and both caches are numpy's in float64."""
+    """The layer and both caches are numpy's in float64; the caches are updated in place."""
     graph = cp.trace(function, *arrays.values(), chosen=2)
     kernel = cp.lower(cp.solve(graph, effort="fast"))
+    assert all(kernel.buffers[n].memory is Memory.UPDATED for n in ("cache_k", "cache_v"))
     given = {name: a.copy() for name, a in arrays.items()}
     found = cp.simulate(kernel, *given.values(), chosen=2)
     wide = {n: a.astype(np.float64) if a.dtype == np.float32 else a for n, a in arrays.items()}
