@@ -12,13 +12,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from nkigen_cp.errors import NkigenError
+from nkigen_cp.frontend import collectives, spec, trace
 from nkigen_cp.frontend import ops as more
-from nkigen_cp.frontend import spec, trace
 from nkigen_cp.frontend.elementwise import elementwise
 from nkigen_cp.frontend.tracing import TABLES
 from nkigen_cp.ir.factor.refine import refine
@@ -71,21 +72,23 @@ class Lowered:
 
 
 def functions() -> Iterator[Accepted]:
-    """Functions of numpy by name, then those of ``cp.ops``."""
+    """Functions of numpy by name, then those of ``cp.collectives`` and ``cp.ops``."""
     found: dict[str, Callable[..., Any]] = {}
     for function, handler in (*TABLES.functions.items(), *TABLES.ufuncs.items()):
         found[f"np.{getattr(function, '__name__', function)}"] = handler
     for (ufunc, method), handler in TABLES.ufunc_methods.items():
         found[f"np.{ufunc.__name__}.{method}"] = handler
-    own = {f"cp.ops.{n}": f for n, f in vars(more).items() if _is_public(n, f)}
-    for name, handler in (*sorted(found.items()), *sorted(own.items())):
+    for module, prefix in ((more, "cp.ops"), (collectives, "cp.collectives")):
+        own = {n: f for n, f in vars(module).items() if _is_public(module, n, f)}
+        found |= {f"{prefix}.{n}": f for n, f in own.items()}
+    for name, handler in sorted(found.items(), key=lambda e: (not e[0].startswith("np."), e[0])):
         arguments = ", ".join(n for n in inspect.signature(handler).parameters if n != "subok")
         does = (inspect.getdoc(handler) or "").split("\n\n", maxsplit=1)[0].replace("\n", " ")
         yield Accepted(name=name, arguments=arguments, does=does or "as numpy")
 
 
-def _is_public(name: str, value: object) -> bool:
-    own = getattr(value, "__module__", "") == more.__name__
+def _is_public(module: ModuleType, name: str, value: object) -> bool:
+    own = getattr(value, "__module__", "") == module.__name__
     return inspect.isfunction(value) and own and not name.startswith("_")
 
 
@@ -99,6 +102,8 @@ def lowered() -> Iterator[Lowered]:
 def _sample(row: OpRow) -> Callable[..., Any]:
     if row.name in _SAMPLES:
         return _SAMPLES[row.name]
+    if row.family is Family.COLLECTIVE:
+        return lambda x: getattr(collectives, row.name)(x, [[0, 1]])
     if row.family is Family.REDUCE:
         return lambda x: getattr(np, row.name)(x, axis=-1)
     return lambda *x: elementwise(row.name, *x)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nkigen_cp.workloads import large, moe, qwen3, small
+from nkigen_cp.workloads import convolutions, large, moe, qwen3, small
 from nkigen_cp.workloads.workload import VOCABULARY, Input, Workload
 
 HIDDEN, INTERMEDIATE, HEADS, KV_HEADS, HEAD_DIM = 1024, 3072, 16, 8, 128
@@ -154,6 +154,7 @@ def _all() -> Iterator[Workload]:
     yield from _single_ops()
     yield from _lookups()
     yield from large.rows()
+    yield from convolutions.rows()
     yield from moe.rows()
 
 

@@ -22,7 +22,7 @@ FAST = [
     *(n for p in ("swiglu_act", "rmsnorm", "softmax", "rope", "layernorm") for n in _small(p)),
     *(n for n in WORKLOADS if n.startswith(("transpose_", "reshape_", "slice_", "add_", "bias_"))),
     "sum_axis0_1024x1024",
-    *(n for n in WORKLOADS if n.startswith(("argmax_", "topk"))),
+    *(n for n in WORKLOADS if n.startswith(("argmax_", "topk", "conv"))),
     "matmul_128x128x512_f32",
     "sdpa_1_16_128_128_f32",
 ]
