@@ -67,6 +67,6 @@ def cut(x: TracedTensor, count: int) -> list[Blocks]:
     ]
 
 
-def joined(tensors: list[Any]) -> Any:
+def end_to_end(tensors: list[Any]) -> Any:
     """One tensor of several along the last axis."""
     return np.concatenate(tensors, axis=-1) if len(tensors) > 1 else tensors[0]

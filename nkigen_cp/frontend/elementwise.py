@@ -263,17 +263,16 @@ def where(condition: object, x: object = None, y: object = None, /) -> TracedTen
         chosen = elementwise("not_equal", chosen, 0)
     sides = [as_operand(builder, v) for v in (x, y)]
     element = _chosen_dtype(sides)
-    typed = [
-        cast_to(s, element)
-        if isinstance(s, TracedTensor)
-        else np.full(s.shape, s.value, element.numpy)
-        if s.shape
-        else float(s.value)
-        if element.is_float
-        else s.value
-        for s in sides
-    ]
-    return elementwise("select", chosen, *typed)
+    return elementwise("select", chosen, *(_as_side(s, element) for s in sides))
+
+
+def _as_side(side: TracedTensor | Scalar, element: DType) -> object:
+    """The side of a choice as a tensor, an array or a number of this dtype."""
+    if isinstance(side, TracedTensor):
+        return cast_to(side, element)
+    if side.shape:
+        return np.full(side.shape, side.value, element.numpy)
+    return float(side.value) if element.is_float else side.value
 
 
 def _chosen_dtype(sides: Sequence[TracedTensor | Scalar]) -> DType:

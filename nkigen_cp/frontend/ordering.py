@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nkigen_cp.errors import ShapeError
-from nkigen_cp.frontend.blocks import cut, joined
+from nkigen_cp.frontend.blocks import cut, end_to_end
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.operands import cast_to, normalize_axis
@@ -57,8 +57,8 @@ def largest(x: TracedTensor, count: int) -> Ordered:
     best = [_whole(b.rows, min(count, b.rows.shape[-1])) for b in blocks]
     places = [o.places + b.starts[:, None] for o, b in zip(best, blocks, strict=True)]
     row = (*x.shape[:-1], -1)
-    left = joined([call(np.reshape, o.values, row) for o in best])
-    numbers = joined([call(np.reshape, p, row) for p in places])
+    left = end_to_end([call(np.reshape, o.values, row) for o in best])
+    numbers = end_to_end([call(np.reshape, p, row) for p in places])
     final = _whole(left, count)
     return Ordered(values=final.values, places=_picked(numbers, final.places))
 
@@ -89,14 +89,14 @@ def _marked(kind: str, rows: Any, extreme: Any) -> tuple[Any, Any]:
 def _first_extreme(kind: str, x: Any) -> Any:
     """(..., N) -> (..., 1) float32 place of the first extreme of a row, or of the first nan."""
     blocks = cut(x, 1)
-    parts = joined([reduce(kind, b.rows, -1, False, None) for b in blocks])
+    parts = end_to_end([reduce(kind, b.rows, -1, False, None) for b in blocks])
     extreme: Any = reduce(kind, parts, -1, True, None) if parts.shape[-1] > 1 else parts
     places: list[Any] = []
     for b in blocks:
         mask, sought = _marked(kind, b.rows, extreme[..., None])
         # A block that has none gives a place beyond all others.
         places.append(cast_to(_found(mask, sought, 1)[..., 0], FLOAT32) + b.starts)
-    found = joined(places)
+    found = end_to_end(places)
     return reduce("min", found, -1, True, None) if found.shape[-1] > 1 else found
 
 

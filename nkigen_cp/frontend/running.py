@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nkigen_cp.frontend.blocks import cut, joined
+from nkigen_cp.frontend.blocks import cut, end_to_end
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.operands import cast_to
 from nkigen_cp.frontend.reductions import WIDE_SUMS, reduce
@@ -63,7 +63,7 @@ def _in_blocks(kind: str, rows: TracedTensor) -> TracedTensor:
     """Every block folded by itself, then with what comes before it."""
     where: Any = np.where
     parts = [scan(kind, b.rows) for b in cut(rows, 1)]
-    totals: Any = joined([call(operator.getitem, p, (..., -1)) for p in parts])
+    totals: Any = end_to_end([call(operator.getitem, p, (..., -1)) for p in parts])
     earlier = np.tri(totals.shape[-1], k=-1, dtype=np.bool_)
     done: list[Any] = []
     first = 0
@@ -73,7 +73,7 @@ def _in_blocks(kind: str, rows: TracedTensor) -> TracedTensor:
         folded: Any = _RUNNING[kind](part, reduce(_FOLDS[kind], before, -1, True, None))
         done.append(folded.reshape((*rows.shape[:-1], -1)))
         first = behind
-    return joined(done)
+    return end_to_end(done)
 
 
 def _doubling(fold: Any, rows: Any) -> Any:
@@ -86,24 +86,17 @@ def _doubling(fold: Any, rows: Any) -> Any:
     return rows
 
 
-def _running(kind: str) -> Handler:
-    def handle(a: TracedTensor, axis: Any = None, dtype: object = None) -> TracedTensor:
-        return accumulate(kind, a, axis, dtype)
-
-    return handle
-
-
-def _ufunc_running(kind: str) -> Handler:
-    def handle(a: TracedTensor, axis: Any = 0, dtype: object = None) -> TracedTensor:
+def _running(kind: str, default: int | None) -> Handler:
+    def handle(a: TracedTensor, axis: Any = default, dtype: object = None) -> TracedTensor:
         return accumulate(kind, a, axis, dtype)
 
     return handle
 
 
 UFUNC_METHODS: dict[tuple[np.ufunc, str], Handler] = {
-    (ufunc, "accumulate"): _ufunc_running(kind) for kind, ufunc in _RUNNING.items()
+    (ufunc, "accumulate"): _running(kind, 0) for kind, ufunc in _RUNNING.items()
 }
 FUNCTIONS: dict[Callable[..., Any], Handler] = {
-    np.cumsum: _running("cumsum"),
-    np.cumprod: _running("cumprod"),
+    np.cumsum: _running("cumsum", None),
+    np.cumprod: _running("cumprod", None),
 }

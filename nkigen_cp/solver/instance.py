@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nkigen_cp.errors import Infeasible
@@ -136,20 +136,18 @@ def _placed(c: Candidate) -> Candidate:
     return replace(c, needs=anywhere(c.needs), makes=anywhere(c.makes))
 
 
-def _candidates(context: Context, op: FactorOp) -> list[Candidate]:
-    family = OPS[op.kind].family
-    if family is Family.CONTRACT:
-        found = contract_candidates(context, op)
-    elif family is Family.RESHAPE:
-        found = [reinterpret_candidate(context, op)]
-    elif family is Family.COLLECTIVE:
-        found = [exchange_candidate(context, op)]
-    elif family is Family.GATHER:
-        found = gather_candidates(context, op)
-    elif family is Family.SCATTER:
-        found = scatter_candidates(context, op)
-    else:
-        found = elementwise_candidates(context, op)
+_OF_FAMILY: dict[Family, Callable[[Context, FactorOp], Sequence[Candidate]]] = {
+    **dict.fromkeys(Family, elementwise_candidates),
+    Family.CONTRACT: contract_candidates,
+    Family.RESHAPE: lambda context, op: [reinterpret_candidate(context, op)],
+    Family.COLLECTIVE: lambda context, op: [exchange_candidate(context, op)],
+    Family.GATHER: gather_candidates,
+    Family.SCATTER: scatter_candidates,
+}
+
+
+def _candidates(context: Context, op: FactorOp) -> Sequence[Candidate]:
+    found = _OF_FAMILY[OPS[op.kind].family](context, op)
     if not context.program.loops:
         return found
     # An instruction runs in one nest; streams within it are its loops.

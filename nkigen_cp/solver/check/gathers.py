@@ -15,6 +15,7 @@ from nkigen_cp.solver.check.geometry import (
     demanded,
     digit_strides,
     merged_dims,
+    on_partitions,
     satisfies,
     shape_of,
 )
@@ -43,12 +44,8 @@ def _digits(facts: Facts, op: FactorOp, spec: Gather) -> Iterator[str]:
     if not {*run.digits, *spec.loops} <= set(sizes) or len({*spec.loops}) < len(spec.loops):
         yield f"loops over {spec.loops} with {run.digits} on the partitions"
         return
-    if run.digits:
-        inner = math.prod(sizes[d] for d in run.digits[1:])
-        wrong = run.partitions != run.block * inner or not 1 <= run.block <= sizes[run.digits[0]]
-        if wrong or run.partitions > facts.target.partitions:
-            yield f"has {run.partitions} partitions of blocks {run.block} x {inner}"
-    elif spec.by == "row":
+    yield from on_partitions(run, sizes, facts.target)
+    if not run.digits and spec.by == "row":
         yield "has no index on the partitions"
     sides = {"row": (False, True), "block": (True, False), "element": (True, True)}[spec.by]
     for digit in run.digits:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nkigen_cp.ir.factor.program import Access, FactorTensor
 from nkigen_cp.solver.plan import Layout, Run
 from nkigen_cp.solver.plan.layout import Fixed
+from nkigen_cp.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,16 @@ def blocks(size: int, block: int) -> Iterator[tuple[int, int]]:
         yield block, size // block
     if size % block:
         yield size % block, 1
+
+
+def on_partitions(run: Run, sizes: Mapping[str, int], target: Target) -> Iterator[str]:
+    """A run fills whole blocks of its first digit, as many as the target has partitions for."""
+    if run.digits:
+        inner = math.prod(sizes[d] for d in run.digits[1:])
+        if run.partitions != run.block * inner or not 1 <= run.block <= sizes[run.digits[0]]:
+            yield f"has {run.partitions} partitions of blocks {run.block} x {inner}"
+    if run.partitions > target.partitions:
+        yield f"has {run.partitions} partitions, {target.name} has fewer"
 
 
 def demanded(tensor: FactorTensor, access: Access, run: Run) -> Layout | str:

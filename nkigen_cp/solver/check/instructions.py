@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from nkigen_cp.ir.nki.recipes import COVERING
@@ -12,6 +11,7 @@ from nkigen_cp.solver.check.geometry import (
     demanded,
     digit_strides,
     merged_dims,
+    on_partitions,
     satisfies,
     shape_of,
 )
@@ -69,12 +69,9 @@ def runs(facts: Facts) -> Iterator[str]:
         parallel = {d.name: d.size for d in c.domain.parallel}
         if not set(run.digits) <= set(parallel):
             yield f"{where} puts reduced digits on the partitions: {run.digits}"
-        elif run.digits:
-            inner = math.prod(parallel[d] for d in run.digits[1:])
-            if run.partitions != run.block * inner or run.block > parallel[run.digits[0]]:
-                yield f"{where} has {run.partitions} partitions of blocks {run.block} x {inner}"
-        if run.partitions > facts.target.partitions:
-            yield f"{where} has {run.partitions} partitions, {facts.target.name} has fewer"
+        else:
+            problems = on_partitions(run, parallel, facts.target)
+            yield from (f"{where} {problem}" for problem in problems)
 
 
 def layouts(facts: Facts) -> Iterator[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 from nkigen_cp.ir.factor.program import FactorOp
 from nkigen_cp.ir.nki.kernel import Memory
 from nkigen_cp.solver.check.facts import Facts
-from nkigen_cp.solver.check.geometry import demanded, satisfies
+from nkigen_cp.solver.check.geometry import demanded, on_partitions, satisfies
 from nkigen_cp.solver.check.price_dma import Priced, moved_ns, store
 from nkigen_cp.solver.plan import Run, Scatter, Step, Store, Tiled
 
@@ -30,11 +29,8 @@ def _digits(facts: Facts, op: FactorOp, spec: Scatter) -> Iterator[str]:
         yield f"loops over {spec.loops}, its index moves along {index}"
     elif not set(run.digits) <= set(sizes) - set(index):
         yield f"has {run.digits} on the partitions, its index moves along {index}"
-    elif run.digits:
-        inner = math.prod(sizes[d] for d in run.digits[1:])
-        wrong = run.partitions != run.block * inner or not 1 <= run.block <= sizes[run.digits[0]]
-        if wrong or run.partitions > facts.target.partitions:
-            yield f"has {run.partitions} partitions of blocks {run.block} x {inner}"
+    else:
+        yield from on_partitions(run, sizes, facts.target)
 
 
 def _operands(facts: Facts, op: FactorOp, step: Step) -> Iterator[str]:
