@@ -33,6 +33,14 @@ class Span:
 Spans = Mapping[str, Span]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """An item on an idle chip: its span per lane, and how many instructions it consists of."""
+
+    spans: Spans
+    instructions: int
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Measure:
     """Measures one iteration of the level ``path`` of a plan; remembers what it measured."""
@@ -41,27 +49,32 @@ class Measure:
     plan: PlanData
     target: Target
     path: Path
-    alone: dict[str, Spans] = field(default_factory=dict[str, Spans])
+    alone: dict[str, Alone] = field(default_factory=lambda: {})
 
     def spans(self, item: Item) -> Spans:
         """Per lane, the item's span on an idle chip."""
-        if item.name not in self.alone:
-            kernel = self.kernel(item.steps)
-            self.alone[item.name] = _spans(simulated(kernel, self.target).events, ())
-        return self.alone[item.name]
+        return self._alone(item).spans
 
     def lag_ns(self, before: Item, item: Item) -> int:
         """Least time from the start of ``before`` to that of ``item``, which depends on it.
 
         The item is taken as rigid: as late as all of its lanes need to finish when they do.
         """
-        first = self.kernel(before.steps)
         both = self.kernel((*before.steps, *item.steps))
-        others = sum(isinstance(s, Instruction) for s in walk(first.body))
+        others = self._alone(before).instructions
         known = [s for s in walk(both.body) if isinstance(s, Instruction)][:others]
         found = _spans(simulated(both, self.target).events, known)
         alone = self.spans(item)
         return max((s.last_ns - alone[e].last_ns for e, s in found.items()), default=0)
+
+    def _alone(self, item: Item) -> Alone:
+        if item.name not in self.alone:
+            kernel = self.kernel(item.steps)
+            self.alone[item.name] = Alone(
+                spans=_spans(simulated(kernel, self.target).events, ()),
+                instructions=sum(isinstance(s, Instruction) for s in walk(kernel.body)),
+            )
+        return self.alone[item.name]
 
     def kernel(self, steps: Sequence[Step]) -> Kernel:
         return lower_steps(self.program, self.plan, steps, self.path)
