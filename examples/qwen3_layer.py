@@ -1,41 +1,36 @@
-"""One Qwen3-Embedding-0.6B layer through the whole compiler: trace, solve, lower, simulate, emit.
+"""A whole decoder layer as Qwen3 has it, in a small size: attention and MLP as one kernel.
 
-Run it from the project root: ``python examples/qwen3_layer.py``.
+The function is the one of ``nkigen_cp.workloads``; it reads every size from its arguments.
+``nkigen-cp demo`` compiles the layer of Qwen3-Embedding-0.6B. Run it:
+``python examples/qwen3_layer.py``.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from show import show
 
-import numpy as np
+from nkigen_cp.workloads import Input, Workload
+from nkigen_cp.workloads.qwen3 import qwen3emb_layer
 
-import nkigen_cp as cp
-from nkigen_cp.workloads import WORKLOADS
-
-
-def main() -> None:
-    """Compile the layer for 128 tokens in bfloat16 and write its NKI source."""
-    layer = WORKLOADS["qwen3emb_layer_s128_bf16"]  # the function is plain numpy; so are its inputs
-    arrays = layer.make_inputs(seed=0)
-
-    graph = cp.trace(layer.function, *(cp.spec(i.shape, i.dtype) for i in layer.inputs))
-    plan = cp.solve(graph, target=cp.TRN2)
-    print(plan.explain())
-
-    kernel = cp.lower(plan)
-    counts = cp.count(kernel)
-    print(f"{counts.instructions:,} instructions; HBM traffic {counts.ratio:.2f} x compulsory")
-
-    simulated = np.asarray(cp.simulate(kernel, *arrays), np.float32)
-    exact = layer.function(*(array.astype(np.float32) for array in arrays))
-    error = np.abs(simulated - exact).max() / np.abs(exact).max()
-    print(f"largest error against numpy in float32: {error:.2%} of the largest value")
-
-    target = Path("build/examples/qwen3_layer_nki.py")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(cp.emit_nki(kernel), encoding="utf-8")
-    print(f"wrote {target}")
+SEQ, HIDDEN, INTERMEDIATE, HEADS, KV_HEADS, HEAD_DIM = 128, 256, 512, 4, 2, 64
+SHAPES = {
+    "hidden": (1, SEQ, HIDDEN),
+    "input_layernorm_weight": (HIDDEN,),
+    "qkv_weight": (HIDDEN, (HEADS + 2 * KV_HEADS) * HEAD_DIM),
+    "o_weight": (HEADS * HEAD_DIM, HIDDEN),
+    "q_norm_weight": (HEAD_DIM,),
+    "k_norm_weight": (HEAD_DIM,),
+    "cos": (SEQ, HEAD_DIM // 2),
+    "sin": (SEQ, HEAD_DIM // 2),
+    "post_attention_layernorm_weight": (HIDDEN,),
+    "gate_up_weight": (HIDDEN, 2 * INTERMEDIATE),
+    "down_weight": (INTERMEDIATE, HIDDEN),
+    "gate_up_bias": (2 * INTERMEDIATE,),
+    "down_bias": (HIDDEN,),
+}
 
 
 if __name__ == "__main__":
-    main()
+    inputs = tuple(Input(name, shape, "bfloat16") for name, shape in SHAPES.items())
+    layer = Workload(name="layer", function=qwen3emb_layer, inputs=inputs)
+    show(qwen3emb_layer, *layer.make_inputs(), tolerance=4e-2, effort="fast")
