@@ -33,6 +33,7 @@ from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.plan import Plan
 from nkigen_cp.simulate.count import Counts, count
 from nkigen_cp.simulate.timeline import Estimate, estimate
+from nkigen_cp.solver.plan.pins import Fuse, Pin, fuse, pin
 from nkigen_cp.targets import TRN1, TRN2, TRN3, Target, load_target
 
 __version__ = "0.1.0"
@@ -44,11 +45,13 @@ __all__ = [
     "Compiled",
     "Counts",
     "Estimate",
+    "Fuse",
     "Graph",
     "GraphError",
     "Infeasible",
     "KernelError",
     "NkigenError",
+    "Pin",
     "Plan",
     "PlanError",
     "ShapeError",
@@ -65,12 +68,14 @@ __all__ = [
     "emit_nki",
     "estimate",
     "first_difference",
+    "fuse",
     "interpret",
     "interpret_ranks",
     "load_target",
     "lower",
     "name",
     "ops",
+    "pin",
     "simulate",
     "simulate_ranks",
     "solve",

@@ -26,6 +26,7 @@ from nkigen_cp.simulate import compare, watching
 from nkigen_cp.simulate.ranks import run_ranks
 from nkigen_cp.simulate.run import run
 from nkigen_cp.solver.plan import Options
+from nkigen_cp.solver.plan.pins import AnyPin
 from nkigen_cp.solver.search import BUDGET, ProgressFn
 from nkigen_cp.solver.solve import solve_graph
 from nkigen_cp.targets import TRN2, Target
@@ -43,6 +44,7 @@ def solve(  # noqa: PLR0913
     hint: Plan | None = None,
     matmul_precision: str = "exact",
     assume_masked: bool = True,
+    pins: Sequence[AnyPin] = (),
     on_progress: ProgressFn | None = None,
 ) -> Plan:
     """Decide layouts, tiles, residency, instructions, engines and order of a whole graph.
@@ -50,7 +52,8 @@ def solve(  # noqa: PLR0913
     Pure: the same graph, target and options give the same plan, byte for byte, as long as
     ``plan.deterministic`` holds. ``effort`` ("fast", "balanced", "max") sets a deterministic
     budget; Ctrl-C returns the best plan so far. ``hint`` is an earlier plan to start from.
-    ``assume_masked`` lets attention skip blocks that lie wholly under a causal mask.
+    ``assume_masked`` lets attention skip blocks that lie wholly under a causal mask. ``pins`` are
+    demands that the plan has to meet (``cp.pin``, ``cp.fuse``).
 
     Raises:
         GraphError: the graph breaks its own rules. Infeasible: nothing fits the target.
@@ -69,6 +72,7 @@ def solve(  # noqa: PLR0913
         workers=workers,
         matmul_precision=matmul_precision,
         assume_masked=assume_masked,
+        pins=tuple(pins),
     )
     solved = solve_graph(
         graph,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nkigen_cp.ir.dtypes import FLOAT32
@@ -38,25 +38,30 @@ def spans(size: int, block: int) -> list[Span]:
     return [s for s in found if s.extent and s.times]
 
 
-def runs(op: FactorOp, target: Target) -> list[Run]:
+def runs(op: FactorOp, target: Target, tiles: Sequence[int] = ()) -> list[Run]:
     """Candidate sets of digits for the partitions: contiguous in the output, folded up to 128.
 
-    A run is extended outwards while it fits; its outermost digit may be blocked.
+    A run is extended outwards while it fits; its outermost digit may be blocked. Others span as
+    many partitions as ``tiles`` ask for.
     """
     sizes = {d.name: d.size for d in op.parallel if not d.whole}
     order = [d for d in op.output.digits if d in sizes]
-    found: list[Run] = []
+    found = [r for n in (target.partitions, *tiles) for r in _folded(order, sizes, n)]
+    return [*dict.fromkeys(found), Run()]
+
+
+def _folded(order: Sequence[str], sizes: Mapping[str, int], partitions: int) -> Iterator[Run]:
+    """Runs that span at most so many partitions."""
     for j in range(len(order)):
         inner = 1
         for i in range(j, -1, -1):
-            block = min(sizes[order[i]], target.partitions // inner)
+            block = min(sizes[order[i]], partitions // inner)
             if block > 1:
                 digits = tuple(order[i : j + 1])
-                found.append(Run(digits=digits, block=block, partitions=block * inner))
+                yield Run(digits=digits, block=block, partitions=block * inner)
             inner *= sizes[order[i]]
-            if inner >= target.partitions:
+            if inner >= partitions:
                 break
-    return [*found, Run()]
 
 
 def form_extents(

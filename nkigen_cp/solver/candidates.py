@@ -59,6 +59,7 @@ class Context:
     program: Program
     target: Target
     in_hbm: frozenset[str] = field(default_factory=frozenset[str])  # inputs and bound constants
+    tiles: tuple[int, ...] = ()  # partitions that pins want tiles to span
 
 
 def repeated(busy_ns: Mapping[str, int], trips: int) -> dict[str, int]:

@@ -79,7 +79,11 @@ def _sides(op: FactorOp, stationary: str) -> Sides:
 
 def _runs_within(context: Context, op: FactorOp, digits: tuple[str, ...]) -> list[Run]:
     """Runs of these digits; a single row at a time only where other ops write the result too."""
-    inside = [r for r in runs(op, context.target) if r.digits and set(r.digits) <= set(digits)]
+    inside = [
+        r
+        for r in runs(op, context.target, context.tiles)
+        if r.digits and set(r.digits) <= set(digits)
+    ]
     pieces = len(context.program.producers(op.output.tensor)) > 1
     return [*inside, Run()] if pieces or not inside else inside
 
@@ -97,10 +101,10 @@ def _k_runs(context: Context, op: FactorOp, sides: Sides) -> list[Run]:
             index=tuple(i for i in sides.stationary.index if i.digit in sides.k),
         ),
     )
-    found = [r for r in runs(as_output, context.target) if r.digits]
+    found = [r for r in runs(as_output, context.target, context.tiles) if r.digits]
     found = [r for r in found if _readable(context, sides, r)]
     best = max((r.partitions for r in found), default=1)
-    return [r for r in found if r.partitions == best] or [Run()]
+    return [r for r in found if r.partitions in (best, *context.tiles)] or [Run()]
 
 
 def _readable(context: Context, sides: Sides, k_run: Run) -> bool:

@@ -38,7 +38,7 @@ def elementwise_candidates(context: Context, op: FactorOp) -> list[Candidate]:
     """All candidates rooted at ``op`` that are one elementwise or reducing instruction."""
     found: list[Candidate] = []
     for cover in covers_of(context.program, op):
-        for run in runs(op, context.target):
+        for run in runs(op, context.target, context.tiles):
             found += _with_run(context, cover, run)
     return found
 

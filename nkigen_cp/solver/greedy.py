@@ -108,7 +108,10 @@ def _pick(instance: Instance) -> list[int]:
     covered: set[str] = set()
     picked: list[int] = []
     by_first: dict[str, list[int]] = {}
+    barred = instance.barred
     for i, c in enumerate(instance.candidates):
+        if i in barred:
+            continue
         first = min(c.ops, key=instance.position)
         by_first.setdefault(first, []).append(i)
     for name in instance.order:

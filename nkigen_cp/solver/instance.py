@@ -18,8 +18,10 @@ from nkigen_cp.solver.exchange import exchange_candidate
 from nkigen_cp.solver.gather import gather_candidates
 from nkigen_cp.solver.homes import Path, Spans, homes_of, piece_loops, spans_of
 from nkigen_cp.solver.order import execution_order
+from nkigen_cp.solver.pins import Judge, Ruling, judges_of, rulings_of
 from nkigen_cp.solver.plan import Contract, Generate
 from nkigen_cp.solver.plan.layout import Layout
+from nkigen_cp.solver.plan.pins import Demand
 from nkigen_cp.solver.reuse import Reuse, reuses
 from nkigen_cp.solver.scatter import scatter_candidates
 from nkigen_cp.solver.stores import reinterpret_candidate, split_stores, store_candidates
@@ -41,6 +43,12 @@ class Instance:
     generated: Mapping[str, Generate]
     spans: Spans
     reuses: tuple[Reuse, ...]
+    rulings: tuple[Ruling, ...] = ()
+
+    @property
+    def barred(self) -> frozenset[int]:
+        """Candidates that pins rule out."""
+        return frozenset[int]().union(*(r.barred for r in self.rulings))
 
     def position(self, op: str) -> int:
         return self.positions[op]
@@ -58,10 +66,16 @@ def planned(program: Program) -> Program:
     return split_stores(program)[0]
 
 
-def build_instance(program: Program, target: Target, *, admit: Admit = everything) -> Instance:
+def build_instance(
+    program: Program,
+    target: Target,
+    *,
+    admit: Admit = everything,
+    pinned: Sequence[Demand] = (),
+) -> Instance:
     """All candidates and moves of a program on a target.
 
-    Candidates that ``admit`` leaves out are not used.
+    Candidates that ``admit`` leaves out are not used. What is ``pinned`` rules others out.
 
     Raises:
         Infeasible: an op has no candidate at all; names it and the user's line.
@@ -74,7 +88,9 @@ def build_instance(program: Program, target: Target, *, admit: Admit = everythin
     }
     bound = (n for n in program.constants if n not in generated)
     in_hbm = frozenset({*program.given, *program.windows, *bound})
-    context = Context(program=program, target=target, in_hbm=in_hbm)
+    wanted = dict.fromkeys(d.value for d in pinned if d.kind == "tile")
+    tiles = tuple(n for n in wanted if isinstance(n, int) and n < target.partitions)
+    context = Context(program=program, target=target, in_hbm=in_hbm, tiles=tiles)
     program, stores = split_stores(program)
     if program.loops:
         large = [t for t in program.tensors.values() if t.size_bytes >= TURNED_BYTES]
@@ -96,9 +112,10 @@ def build_instance(program: Program, target: Target, *, admit: Admit = everythin
     candidates = without_waiting_for_itself(program, candidates)
     if program.loops:
         candidates = [_placed(c) for c in candidates]
+    judges = judges_of(program, pinned)
     kept = tuple(
         replace(c, busy_ns=repeated(c.busy_ns, program.trips(c.path)))
-        for c in _undominated(candidates)
+        for c in _undominated(program, candidates, judges)
     )
     order = execution_order(program, kept, [s.op for s in stores])
     paths = {n: o.path for n, o in program.ops.items()} | {s.op: s.path for s in stores}
@@ -124,6 +141,7 @@ def build_instance(program: Program, target: Target, *, admit: Admit = everythin
         generated=generated,
         spans=around.spans,
         reuses=reuses(program, kept, choices, around.positions, target),
+        rulings=rulings_of(program, kept, choices, judges),
     )
 
 
@@ -185,11 +203,17 @@ def _uses(program: Program, candidates: tuple[Candidate, ...]) -> dict[str, Uses
     return uses
 
 
-def _undominated(candidates: list[Candidate]) -> list[Candidate]:
-    """Drop what another candidate beats in every respect, the first of equals staying."""
+def _undominated(
+    program: Program, candidates: list[Candidate], judges: Sequence[Judge]
+) -> list[Candidate]:
+    """Drop what another candidate beats in every respect, the first of equals staying.
+
+    Only what obeys the same pins is compared.
+    """
     groups: dict[object, list[Candidate]] = {}
     for c in candidates:
-        groups.setdefault((c.ops, c.needs, c.makes), []).append(c)
+        obeyed = tuple(j.allows(program, c) for j in judges)
+        groups.setdefault((c.ops, c.needs, c.makes, obeyed), []).append(c)
     kept: list[Candidate] = []
     for group in groups.values():
         for i, c in enumerate(group):

@@ -12,7 +12,7 @@ from ortools.sat.python import cp_model
 
 from nkigen_cp.errors import PlanError
 from nkigen_cp.solver.decisions import Decisions
-from nkigen_cp.solver.families import cover, engines, layouts, memory, reuse
+from nkigen_cp.solver.families import cover, engines, layouts, memory, pins, reuse
 from nkigen_cp.solver.families.engines import SERIAL_SHARE
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.variables import Variables, create_variables
@@ -113,7 +113,7 @@ def build_model(instance: Instance) -> tuple[cp_model.CpModel, Variables]:
     """The whole model: one constraint family after the other, then the objective."""
     model = cp_model.CpModel()
     variables = create_variables(model, instance)
-    for family in (cover, layouts, memory, reuse):
+    for family in (cover, layouts, memory, reuse, pins):
         family.add(model, instance, variables)
     model.minimize(engines.add(model, instance, variables))
     problem = model.validate()

@@ -21,12 +21,15 @@ from nkigen_cp.solver.greedy import greedy
 from nkigen_cp.solver.instance import Instance, build_instance, planned
 from nkigen_cp.solver.memory_report import describe_overflow
 from nkigen_cp.solver.pack import pack
+from nkigen_cp.solver.pins import obeys
 from nkigen_cp.solver.plan import Options, PlanData
+from nkigen_cp.solver.plan.pin_names import verify_pins
+from nkigen_cp.solver.plan.pins import FUSE, demands
 from nkigen_cp.solver.record import recorded
 from nkigen_cp.solver.resume import decisions_of
 from nkigen_cp.solver.search import Outcome, Progress, ProgressFn, search
 from nkigen_cp.solver.structure import Structure, structured
-from nkigen_cp.solver.structure.grow import proposals, smaller
+from nkigen_cp.solver.structure.grow import proposals, smaller, tighter
 from nkigen_cp.solver.structure.overlap import overlapping
 from nkigen_cp.solver.structure.peel import peeled, worth_peeling
 from nkigen_cp.solver.structure.tried import Proposal
@@ -62,8 +65,17 @@ SWAPS = {"fast": 0, "balanced": 8, "max": 64}
 KEPT = 4
 """Programs kept, because the same structure is asked for again while its plan is worked on."""
 
+LOOPED = 2
+"""Structures of a search for loops that pins want."""
+
 OPS_AT_ONCE = 100
 """Ops of all structures that are solved to be compared."""
+
+
+def wants_loops(options: Options) -> bool:
+    """Whether pins ask for what only loops offer, even where everything fits without."""
+    wanted = demands(options.pins)
+    return any(d.kind == FUSE or d.value in ("stream", "fused") for d in wanted)
 
 
 def canonical(graph: Graph, options: Options) -> Graph:
@@ -102,11 +114,15 @@ def solve_graph(
         Infeasible: nothing fits; the message names the tensors that are too large together.
     """
     core = canonical(graph, options)
+    if options.pins:
+        whole = planned(structured(core, Structure()))
+        verify_pins(graph, whole, demands(options.pins))
     request = Request(graph, core, target, options, hint, on_progress, clock)
     solved: list[PlanData] = []
-    for chip in (target, *smaller(target)):
+    looped = wants_loops(options)
+    for chip in (target, *smaller(target), *(tighter(target) if looped else ())):
         found = proposals(core, chip)
-        most = 1 if any(p.pressed for p in found) else None
+        most = 1 if any(p.pressed for p in found) else LOOPED if looped else None
         solved += request.tried([p.structure for p in found] or [Structure()], most=most)
         windows = peeled(core, chip) if not solved or worth_peeling(core, chip, found) else []
         solved += request.tried(p.structure for p in windows)
@@ -171,7 +187,7 @@ class Request:
         count = SWAPS[self.options.effort]
         if self.clock is None or not count:
             return plan
-        instance = build_instance(self.program(_structure(plan)), self.target)
+        instance = self.instance(_structure(plan))
         others = itertools.islice(swapped(instance, plan), count)
         other = min(others, key=self.cost_ns, default=None)
         return plan if other is None else self.best((plan, self.ordered(other)))
@@ -249,6 +265,11 @@ class Request:
         self.programs.append((structure, structured(self.core, structure)))
         return self.programs[-1][1]
 
+    def instance(self, structure: Structure, admit: Admit = everything) -> Instance:
+        """Everything to choose from with these loops, and what pins rule out of it."""
+        wanted = demands(self.options.pins)
+        return build_instance(self.program(structure), self.target, admit=admit, pinned=wanted)
+
     def planned(self, plan: PlanData) -> Program:
         """The program that the plan's steps speak about."""
         return planned(self.program(_structure(plan)))
@@ -259,14 +280,15 @@ class Request:
         Raises:
             Infeasible: nothing fits.
         """
-        instance = build_instance(self.program(structure), self.target, admit=admit)
-        first = greedy(instance)
+        instance = self.instance(structure, admit)
+        first = _first(instance)
         outcome = self._searched(instance, first)
-        found = [d for d in (outcome.decisions, first) if d is not None]
-        if outcome.decisions is None and not _fits(instance, first):
-            raise Infeasible(describe_overflow(instance, first))
         # Where the model finds nothing, it takes lifetimes for longer than they are.
-        decisions = found[0] if not memory.fits(instance, first) else _best(instance, found)
+        if outcome.decisions is None and (first is None or not _fits(instance, first)):
+            raise Infeasible(_why_none(instance, outcome, first))
+        found = [d for d in (outcome.decisions, first) if d is not None]
+        comparable = first is not None and memory.fits(instance, first)
+        decisions = _best(instance, found) if comparable else found[0]
         data = recorded(self.graph, instance, decisions, outcome, self.options)
         used = {name: None for s in data.steps for name in s.path}
         loops = tuple(k for n, k in instance.program.loops.items() if n in used)
@@ -281,9 +303,13 @@ class Request:
     def _cost_ns(self, plan: PlanData, time_ns: float) -> float:
         return time_ns + moved_bytes(self.planned(plan), plan) / self.target.hbm_bytes_per_ns
 
-    def _searched(self, instance: Instance, first: Decisions) -> Outcome:
+    def _searched(self, instance: Instance, first: Decisions | None) -> Outcome:
         told = None if self.hint is None else decisions_of(instance, self.hint)
-        starts = [d for d in (told, first) if d is not None and memory.fits(instance, d)]
+        starts = [
+            d
+            for d in (told, first)
+            if d is not None and memory.fits(instance, d) and obeys(instance.rulings, d)
+        ]
         start = _best(instance, starts) if starts else None
         if self.on_progress is not None and start is not None:
             objective = _objective(instance, start) / SERIAL_SHARE
@@ -296,6 +322,26 @@ class Request:
             workers=self.options.workers,
             on_progress=self.on_progress,
         )
+
+
+def _first(instance: Instance) -> Decisions | None:
+    """A plan made op by op; None where pins want something else."""
+    if not instance.rulings:
+        return greedy(instance)
+    try:
+        found = greedy(instance)
+    except Infeasible:
+        return None
+    return found if obeys(instance.rulings, found) else None
+
+
+def _why_none(instance: Instance, outcome: Outcome, first: Decisions | None) -> str:
+    if first is not None:
+        return describe_overflow(instance, first)
+    pins = ", ".join(str(r.demand) for r in instance.rulings)
+    if outcome.status == "INFEASIBLE":
+        return f"no plan with these loops obeys the pins {pins}"
+    return f"no plan that obeys the pins {pins} was found in the budget; try effort='max'"
 
 
 def _best(instance: Instance, found: Sequence[Decisions]) -> Decisions:

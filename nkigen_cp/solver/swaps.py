@@ -44,7 +44,12 @@ def _elsewhere(instance: Instance, step: Step) -> list[Step]:
     if not isinstance(step.spec, Elementwise) or not step.path:
         return []
     ops = step.spec.cover.ops
-    alike = [c for c in instance.candidates if c.ops == ops and c.path == step.path]
+    barred = instance.barred
+    alike = [
+        c
+        for i, c in enumerate(instance.candidates)
+        if c.ops == ops and c.path == step.path and i not in barred
+    ]
     now = next((c for c in alike if c.spec == step.spec), None)
     return [
         replace(step, spec=c.spec, busy_ns=c.busy_ns)

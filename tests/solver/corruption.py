@@ -15,6 +15,7 @@ from nkigen_cp.solver.plan import (
     Generate,
     Layout,
     Load,
+    Options,
     PlanData,
     Reinterpret,
     Replicate,
@@ -25,6 +26,7 @@ from nkigen_cp.solver.plan import (
     Transpose,
     Use,
 )
+from nkigen_cp.solver.plan.pins import Pin
 from nkigen_cp.targets import Target
 
 Break = Callable[[PlanData], PlanData]
@@ -422,4 +424,9 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     Corruption(rule="objective", program="chain", breaks=_plan(busy_ns={"dma": 1})),
     Corruption(rule="objective", program="chain", breaks=_plan(status="BEST")),
     Corruption(rule="residency", program="chain", breaks=_plan(residency={})),
+    Corruption(
+        rule="pins",
+        program="chain",
+        breaks=_plan(options=Options(pins=(Pin(tensor="x", residency="spill"),))),
+    ),
 )

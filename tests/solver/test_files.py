@@ -68,7 +68,7 @@ def _illegal(data: dict[str, Any]) -> None:
         (_add_key, r"\.plan: unknown key 'mood'"),
         (_wrong_type, r"\.plan\.objective_ns: expected int, found str"),
         (_wrong_class, r"\.plan\.steps\[0\]\.spec: expected one of Elementwise"),
-        (_other_version, "has version 99; this release reads version 8"),
+        (_other_version, "has version 99; this release reads version 9"),
         (_no_plan, "has version None"),
         (_bad_dtype, "float33"),
         (_illegal, "breaks rule 'steps'"),

@@ -20,6 +20,7 @@ from nkigen_cp.solver.check import (
     nests,
     objective,
     order,
+    pins,
     places,
     references,
     scatters,
@@ -75,6 +76,7 @@ RULES: dict[str, Rule] = {
     "prices": objective.prices,
     "objective": objective.sums,
     "residency": order.residency,
+    "pins": pins.pins,
 }
 """In this order: a rule may rely on those before it."""
 

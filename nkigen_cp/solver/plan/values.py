@@ -15,10 +15,11 @@ from nkigen_cp.ir.factor.cuts import Cut
 from nkigen_cp.ir.factor.program import Access, FactorOp, Loop, Program
 from nkigen_cp.ir.rewrite.axis_windows import AxisSplit
 from nkigen_cp.solver.plan.layout import CHUNK, Layout, Run
+from nkigen_cp.solver.plan.pins import AnyPin
 
 Value = str | int | float | bool
 
-PLAN_VERSION = 8
+PLAN_VERSION = 9
 """Version of the plan file format."""
 
 
@@ -330,6 +331,7 @@ class Options:
     workers: int = 2
     matmul_precision: str = "exact"
     assume_masked: bool = True
+    pins: tuple[AnyPin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,9 @@ ALIKE = 3
 SMALLEST_SHARE = 16
 """Structures are looked for down to one in so many parts of SBUF."""
 
+TIGHTEST_BYTES = 1024
+"""SBUF per partition below which no loops are looked for."""
+
 MOST_LOOPS = 12
 """Steps after which a structure that still does not fit is given up."""
 
@@ -148,6 +151,14 @@ def smaller(target: Target) -> Iterator[Target]:
     for k in range(int(2 * math.log2(most)), 0, -1):
         if 2 ** (k / 2) * SMALLEST_SHARE >= most:
             yield replace(target, sbuf_partition_bytes=int(2 ** (k / 2)))
+
+
+def tighter(target: Target) -> Iterator[Target]:
+    """Targets with still less SBUF, where loops are wanted for their own sake."""
+    size = target.sbuf_partition_bytes // SMALLEST_SHARE
+    while size >= TIGHTEST_BYTES:
+        yield replace(target, sbuf_partition_bytes=size)
+        size //= 2
 
 
 def _polished(job: Search, p: Proposal) -> Proposal:
