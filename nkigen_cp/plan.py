@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.tensor.graph import Graph
-from nkigen_cp.report import explain_text
+from nkigen_cp.report import Report, build_report, render_text, write_report
 from nkigen_cp.solver.check import check_plan
 from nkigen_cp.solver.files import plan_text, read_plan, write_plan
 from nkigen_cp.solver.plan import Form, Options, PlanData, Step
@@ -72,9 +72,24 @@ class Plan:
         """Tensor -> "resident", "streamed", "spilled", "fused" or "hbm"."""
         return self.data.residency
 
+    @cached_property
+    def report_data(self) -> Report:
+        """Everything that is known of the plan, as values; every report has its numbers from it."""
+        return build_report(self.program, self.data, self.graph, self.target)
+
     def explain(self) -> str:
-        """The layout report as text."""
-        return explain_text(self.program, self.data)
+        """The report as text."""
+        return render_text(self.report_data)
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write the report: a page for browsers (.html), values (.json) or text (.txt).
+
+        The page is one file that needs no network.
+
+        Raises:
+            ArgumentError: the path ends in something else, or cannot be written.
+        """
+        write_report(self.report_data, Path(path))
 
     def to_json(self) -> str:
         """Canonical text: the same plan gives the same bytes."""

@@ -34,13 +34,17 @@ class Range:
 
 @dataclass(slots=True)
 class Builder:
-    """Statements go to the innermost open loop; ``delays`` has theirs as far as they are known."""
+    """Statements go to the innermost open loop; ``delays`` has theirs as far as they are known.
+
+    ``step`` is the number of the plan's step that is carried out.
+    """
 
     buffers: dict[str, Buffer] = field(default_factory=dict[str, Buffer])
     open: list[list[Statement]] = field(default_factory=lambda: [[]])
     delays: list[list[int]] = field(default_factory=lambda: [[]])
     names: set[str] = field(default_factory=set[str])
     variables: dict[str, int] = field(default_factory=dict[str, int])
+    step: int | None = None
 
     def unique(self, name: str) -> str:
         """A fresh identifier close to ``name``."""
@@ -91,7 +95,9 @@ class Builder:
     ) -> None:
         """Append an instruction."""
         self.open[-1].append(
-            Instruction(kind=kind, engine=engine, args=dict(args), ops=ops, note=note)
+            Instruction(
+                kind=kind, engine=engine, args=dict(args), ops=ops, note=note, step=self.step
+            )
         )
 
     def tiles(self, name: str, size: int, block: int) -> Iterator[Range]:

@@ -176,6 +176,7 @@ def _steps(job: _Lowering, steps: Sequence[Step], depth: int) -> None:
             _loop(job, name, inside, depth)
             continue
         for step in inside:
+            job.b.step = step.group
             _LOWERED[type(step.spec)](job, step)
             _delayed(job, step, depth)
 

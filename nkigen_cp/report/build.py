@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from nkigen_cp.ir.factor.program import FactorTensor, Program
+from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.tensor.compulsory import read_bytes
-from nkigen_cp.report.model import ConversionLine, FormLine, Report, Summary, TensorLine
+from nkigen_cp.ir.tensor.graph import Graph
+from nkigen_cp.report.bars import bars
+from nkigen_cp.report.model import Compute, ConversionLine, NestLine, Report, Summary
+from nkigen_cp.report.nests import nest_lines
 from nkigen_cp.report.steps import step_line
-from nkigen_cp.report.wording import free_text, in_order, layout_text
-from nkigen_cp.solver.pack import peak_bytes
+from nkigen_cp.report.tensors import tensor_lines
+from nkigen_cp.report.timing import Timing, critical, exclusive, timed
+from nkigen_cp.report.transfers import transfer_lines
+from nkigen_cp.report.wording import in_order, layout_text
+from nkigen_cp.solver.pack import peak_bytes, used_bytes
 from nkigen_cp.solver.plan import (
     Form,
     PlanData,
@@ -20,6 +26,7 @@ from nkigen_cp.solver.plan import (
     Transpose,
 )
 from nkigen_cp.solver.traffic import moved_bytes
+from nkigen_cp.targets.target import Target
 
 _CONVERTS: Mapping[type, str] = {
     Transpose: "transpose",
@@ -28,16 +35,23 @@ _CONVERTS: Mapping[type, str] = {
 }
 
 
-def build_report(program: Program, plan: PlanData) -> Report:
-    """The report of a plan; ``program`` must be the one the plan was made for."""
+def build_report(program: Program, plan: PlanData, graph: Graph, target: Target) -> Report:
+    """The report of a plan for the traced ``graph``; ``program`` is the one it was made for."""
     forms = {f.name: f for f in plan.forms}
+    timing = timed(program, plan, graph, target)
+    exclusive_ns, idle_ns = exclusive(plan, critical(timing))
+    steps = tuple(step_line(program, forms, s) for s in plan.steps)
+    nests = nest_lines(program, plan, steps, timing, exclusive_ns)
     return Report(
-        summary=_summary(program, plan, forms),
-        steps=tuple(step_line(program, forms, s) for s in plan.steps),
-        tensors=tuple(
-            _tensor(program, t, plan) for t in program.tensors.values() if t.name in plan.residency
-        ),
+        summary=_summary(program, plan, timing, target, nests, idle_ns),
+        nests=nests,
+        steps=steps,
+        tensors=tensor_lines(program, plan, steps),
+        transfers=transfer_lines(program, plan, timing.kernel, target),
         conversions=tuple(c for s in plan.steps if (c := _conversion(program, forms, s))),
+        in_use_bytes=used_bytes(plan.steps, plan.forms),
+        bars=bars(timing),
+        compute=_compute(timing, target),
     )
 
 
@@ -48,8 +62,16 @@ def _needed_bytes(program: Program, name: str) -> int:
     return program.tensors[name].size_bytes
 
 
-def _summary(program: Program, plan: PlanData, forms: Mapping[str, Form]) -> Summary:
-    bound = [c for c in program.constants if any(f.layout is None for f in _of(c, plan))]
+def _summary(
+    program: Program,
+    plan: PlanData,
+    timing: Timing,
+    target: Target,
+    nests: Sequence[NestLine],
+    idle_ns: int,
+) -> Summary:
+    in_hbm = {f.tensor: None for f in plan.forms if f.layout is None}
+    bound = [c for c in program.constants if c in in_hbm]
     crossing = (*program.inputs, *bound, *program.outputs)
     return Summary(
         kernel=plan.kernel,
@@ -60,50 +82,46 @@ def _summary(program: Program, plan: PlanData, forms: Mapping[str, Form]) -> Sum
         objective_ns=plan.objective_ns,
         bound_ns=plan.bound_ns,
         gap=plan.gap,
+        latency_ns=timing.latency_ns,
+        idle_ns=idle_ns,
+        hbm_bound_ns=round(timing.estimate.hbm_bound_ns),
+        engine_bound_ns=round(timing.estimate.engine_bound_ns),
+        instructions=timing.estimate.instructions,
         busy_ns=in_order(plan.busy_ns),
         limiting=max(in_order(plan.busy_ns), key=plan.busy_ns.__getitem__),
+        limited_by=_limited_by(plan, timing, nests, idle_ns),
         hbm_bytes=moved_bytes(program, plan),
         hbm_bytes_min=sum(_needed_bytes(program, n) for n in crossing),
         sbuf_peak_bytes=peak_bytes(plan.steps, plan.forms),
+        sbuf_bytes=target.sbuf_partition_bytes,
         options=plan.options,
     )
 
 
-def _of(tensor: str, plan: PlanData) -> list[Form]:
-    return [f for f in plan.forms if f.tensor == tensor]
+def _limited_by(plan: PlanData, timing: Timing, nests: Sequence[NestLine], idle_ns: int) -> str:
+    """The busiest engine, the heaviest nest, and how much of the latency nothing works."""
+    latency = max(1, timing.latency_ns)
+    busiest = max(in_order(plan.busy_ns), key=plan.busy_ns.__getitem__)
+    share = f"{busiest} is busy {_percent(plan.busy_ns[busiest], latency)} of the latency"
+    parts = [share]
+    if len(nests) > 1:
+        nest = max(nests, key=lambda n: n.exclusive_ns)
+        parts.append(f"nest {nest.label} fills {_percent(nest.exclusive_ns, latency)} of it")
+    parts.append(f"hand-offs and DMA latency alone take {_percent(idle_ns, latency)}")
+    return "; ".join(parts)
 
 
-def _part_text(program: Program, tensor: FactorTensor) -> str:
-    """``w[:, 1024:2048]``, in the user's dims."""
-    window = program.windows.get(tensor.name) or program.pieces.get(tensor.name)
-    if window is None:
-        return ""
-    whole = program.tensors[window.base].shape
-    dims = zip(window.offsets, tensor.shape, whole, strict=True)
-    ranges = [":" if n == size else f"{o}:{o + n}" for o, n, size in dims]
-    return f"{window.base}[{', '.join(ranges)}]"
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %"
 
 
-def _tensor(program: Program, tensor: FactorTensor, plan: PlanData) -> TensorLine:
-    return TensorLine(
-        name=tensor.name,
-        shape=tensor.shape,
-        dtype=str(tensor.dtype),
-        residency=plan.residency[tensor.name],
-        part_of=_part_text(program, tensor),
-        forms=tuple(_form(tensor, f) for f in _of(tensor.name, plan)),
-    )
-
-
-def _form(tensor: FactorTensor, form: Form) -> FormLine:
-    return FormLine(
-        memory="HBM" if form.layout is None else "SBUF",
-        partitions=layout_text(tensor, form.layout) if form.layout else "",
-        free=free_text(tensor, form.layout) if form.layout else "",
-        bytes=form.partition_bytes,
-        first_step=form.first_step,
-        last_step=form.last_step,
-        address=form.address,
+def _compute(timing: Timing, target: Target) -> Compute:
+    cells = target.contraction_max * target.stationary_free_max
+    peak = 2 * cells * target.engines["tensor"].clock_ghz
+    return Compute(
+        operations=round(timing.estimate.engine_bound_ns * peak),
+        peak=peak,
+        hbm_bytes_per_ns=target.hbm_bytes_per_ns,
     )
 
 

@@ -18,6 +18,7 @@ from nkigen_cp.report.wording import (
     run_text,
     tiles_text,
 )
+from nkigen_cp.solver.homes import nest_of
 from nkigen_cp.solver.plan import (
     Contract,
     Cover,
@@ -33,6 +34,7 @@ from nkigen_cp.solver.plan import (
     Step,
     Store,
     Transpose,
+    Use,
 )
 
 
@@ -66,7 +68,15 @@ def step_line(program: Program, forms: Mapping[str, Form], step: Step) -> StepLi
         streamed=words.streamed,
         busy_ns=in_order(step.busy_ns),
         sbuf_bytes=step.sbuf_bytes,
+        psum_banks=step.psum_banks,
+        nest=nest_of(step.path),
+        reads=_tensors(forms, step.reads),
+        writes=_tensors(forms, step.writes),
     )
+
+
+def _tensors(forms: Mapping[str, Form], uses: tuple[Use, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(forms[u.form].tensor for u in uses))
 
 
 def _written_text(program: Program, forms: Mapping[str, Form], step: Step) -> str:

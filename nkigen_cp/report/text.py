@@ -5,19 +5,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
-from nkigen_cp.ir.factor.program import Program
-from nkigen_cp.report.build import build_report
 from nkigen_cp.report.model import (
+    AxisLine,
     ConversionLine,
     FormLine,
+    NestLine,
     OpLine,
     Report,
     StepLine,
     Summary,
     TensorLine,
+    TransferLine,
 )
 from nkigen_cp.report.table import Column, paragraph, table
-from nkigen_cp.solver.plan import PlanData
 
 _STEPS = (
     Column(title="step", most=4, right=True),
@@ -41,6 +41,22 @@ _FORMS = (
     Column(title="steps", most=9, right=True),
     Column(title="address", most=8, right=True),
 )
+_NESTS = (
+    Column(title="nest", most=24),
+    Column(title="steps", most=9, right=True),
+    Column(title="busy ns", most=52),
+    Column(title="alone ns", most=13, right=True),
+)
+_TRANSFERS = (
+    Column(title="step", most=4, right=True),
+    Column(title="tensor", most=26),
+    Column(title="how", most=11),
+    Column(title="bytes", most=14, right=True),
+    Column(title="row B", most=9, right=True),
+    Column(title="full at", most=7, right=True),
+    Column(title="ns", most=11, right=True),
+    Column(title="rate", most=5, right=True),
+)
 _CONVERSIONS = (
     Column(title="step", most=4, right=True),
     Column(title="tensor", most=26),
@@ -55,17 +71,14 @@ _MASKED = {
 }
 
 
-def explain_text(program: Program, plan: PlanData) -> str:
-    """The whole report; no line is longer than 110 characters."""
-    return render(build_report(program, plan))
-
-
-def render(report: Report) -> str:
-    """A report as text, ending in a newline."""
+def render_text(report: Report) -> str:
+    """A report as text, ending in a newline; no line is longer than 110 characters."""
     sections = [
         _summary(report.summary),
+        ["nests; alone is what only the nest fills of the critical path", *_nests(report)],
         ["steps, in order of execution", *_steps(report.steps)],
         ["tensors", *_tensors(report.tensors)],
+        ["transfers between HBM and SBUF", *_transfers(report.transfers)],
         ["conversions", *_conversions(report.conversions)],
     ]
     return "\n\n".join("\n".join(s) for s in sections) + "\n"
@@ -79,12 +92,18 @@ def _summary(s: Summary) -> list[str]:
     rows = (
         ("kernel", f"{s.kernel} on {s.target}"),
         ("status", f"{s.status} ({search}{cut})"),
-        ("modelled", f"{s.objective_ns:,} ns"),
+        ("latency", f"{s.latency_ns:,} ns on the engine timeline, {s.instructions:,} instructions"),
+        (
+            "roofline",
+            f"{s.roofline_ns:,} ns (HBM {s.hbm_bound_ns:,}, matmuls {s.engine_bound_ns:,})",
+        ),
+        ("objective", f"{s.objective_ns:,} ns of the solver's model"),
         ("proven", f"no plan of this model is below {s.bound_ns:,} ns (gap {100 * s.gap:.1f} %)"),
         ("busy ns", _busy(s.busy_ns)),
         ("limit", f"{s.limiting} ({s.busy_ns[s.limiting]:,} ns)"),
+        ("", s.limited_by),
         ("HBM", f"{s.hbm_bytes:,} B moved, at least {s.hbm_bytes_min:,} B ({ratio:.3f} x)"),
-        ("SBUF", f"{s.sbuf_peak_bytes:,} B per partition at the fullest step"),
+        ("SBUF", f"{s.sbuf_peak_bytes:,} of {s.sbuf_bytes:,} B per partition at the fullest step"),
         ("told", f"matmul_precision={o.matmul_precision!r}, assume_masked={o.assume_masked}"),
         ("", _MASKED[o.assume_masked]),
     )
@@ -93,6 +112,44 @@ def _summary(s: Summary) -> list[str]:
 
 def _busy(busy: Mapping[str, int]) -> str:
     return ", ".join(f"{e} {ns:,}" for e, ns in busy.items() if ns)
+
+
+def _nests(report: Report) -> list[str]:
+    """One row per nest, its loops below; then the time in which nothing works, and the sum."""
+    ends = [("idle", report.summary.idle_ns), ("together", report.summary.latency_ns)]
+    rows = [_nest(n) for n in report.nests]
+    rows += [(name, "", "", f"{ns:,}") for name, ns in ends]
+    heads, *blocks = table(_NESTS, rows)
+    out = heads
+    for nest, lines in itertools.zip_longest(report.nests, blocks):
+        out += lines
+        out += _loops(nest) if nest is not None else []
+    return out
+
+
+def _nest(n: NestLine) -> tuple[str, ...]:
+    steps = f"{n.steps[0]}-{n.steps[-1]}"
+    return (n.label, steps, _busy(n.busy_ns), f"{n.exclusive_ns:,}")
+
+
+def _loops(nest: NestLine) -> list[str]:
+    lines = [
+        f"loop {k.name}: {k.trips:,} times {k.block:,} of {k.axis or 'what is turned'}, "
+        f"{k.copies} buffers"
+        for k in nest.loops
+    ]
+    return [part for text in lines for part in paragraph(text, 2)]
+
+
+def _transfers(transfers: Sequence[TransferLine]) -> list[str]:
+    if not transfers:
+        return ["none"]
+    rows = [
+        (str(t.step), t.tensor, t.direction, f"{t.bytes:,}", f"{t.row_bytes:,}",
+         f"{t.full_row_bytes:,}", f"{t.busy_ns:,}", f"{100 * t.efficiency:.0f} %")
+        for t in transfers
+    ]  # fmt: skip
+    return [line for lines in table(_TRANSFERS, rows) for line in lines]
 
 
 def _steps(steps: Sequence[StepLine]) -> list[str]:
@@ -134,8 +191,21 @@ def _tensors(tensors: Sequence[TensorLine]) -> list[str]:
     out, forms = [*own[0], *held[0]], iter(held[1:])
     for tensor, lines in zip(tensors, own[1:], strict=True):
         out += lines
-        out += [line for _ in tensor.forms for line in next(forms)]
+        for form in tensor.forms:
+            out += [*next(forms), *_reasons(form)]
     return out
+
+
+def _reasons(form: FormLine) -> list[str]:
+    """The roles of the axes, and why the form is there."""
+    roles = ", ".join(_axis(a) for a in form.axes)
+    texts = [f"axes: {roles}"] if roles and form.memory == "SBUF" else []
+    return [line for text in (*texts, form.why) for line in paragraph(text, _INDENT)]
+
+
+def _axis(a: AxisLine) -> str:
+    size = f"{a.tile} of {a.size}" if a.tile != a.size else f"{a.size}"
+    return f"{a.name} {a.role} {size}"
 
 
 def _tensor(t: TensorLine) -> tuple[str, ...]:

@@ -110,11 +110,13 @@ def _first_fit(placed: Sequence[_Placed], size: int, first: int, last: int) -> i
 
 def peak_bytes(steps: Sequence[Step], forms: Sequence[Form]) -> int:
     """Most bytes per partition alive at any step, the step's tiles included."""
+    return max(used_bytes(steps, forms), default=0)
+
+
+def used_bytes(steps: Sequence[Step], forms: Sequence[Form]) -> tuple[int, ...]:
+    """Bytes per partition alive at every step, the step's tiles included."""
     places = shared_places(forms)
-    return max(
-        (
-            s.sbuf_bytes + sum(p.size_bytes for p in places if p.first <= s.group <= p.last)
-            for s in steps
-        ),
-        default=0,
+    return tuple(
+        s.sbuf_bytes + sum(p.size_bytes for p in places if p.first <= s.group <= p.last)
+        for s in steps
     )

@@ -22,11 +22,17 @@ from nkigen_cp.solver.plan import (
 
 def moved_bytes(program: Program, plan: PlanData) -> int:
     """Bytes of all loads, streams and stores of all iterations; copies inside HBM count twice."""
+    return sum(step_bytes(program, plan).values())
+
+
+def step_bytes(program: Program, plan: PlanData) -> dict[int, int]:
+    """The same per step, by its number."""
     forms = {f.name: f for f in plan.forms}
     trips = {k.name: k.trips for k in plan.loops}
-    return sum(
-        _step_bytes(program, forms, s) * math.prod(trips[k] for k in s.path) for s in plan.steps
-    )
+    return {
+        s.group: _step_bytes(program, forms, s) * math.prod(trips[k] for k in s.path)
+        for s in plan.steps
+    }
 
 
 def _step_bytes(program: Program, forms: dict[str, Form], step: Step) -> int:

@@ -9,9 +9,8 @@ import pytest
 
 import nkigen_cp as cp
 from nkigen_cp.ir.factor.program import HbmWindow
-from nkigen_cp.report import explain_text
-from nkigen_cp.report.build import build_report
 from nkigen_cp.report.model import Report, StepLine
+from nkigen_cp.report.tensors import tensor_lines
 from tests.report.programs import (
     PLANS,
     gated,
@@ -23,7 +22,7 @@ from tests.report.programs import (
 
 
 def _report(plan: cp.Plan) -> Report:
-    return build_report(plan.program, plan.data)
+    return plan.report_data
 
 
 def _computing(report: Report, op: str) -> StepLine:
@@ -110,10 +109,10 @@ def test_a_part_of_an_input_says_which() -> None:
     plan = gated_plan()
     window = HbmWindow(base="weight", offsets=(0, 128))
     program = dataclasses.replace(plan.program, windows={"x": window})
-    parts = {t.name: t.part_of for t in build_report(program, plan.data).tensors}
+    lines = tensor_lines(program, plan.data, plan.report_data.steps)
+    parts = {t.name: t.part_of for t in lines}
     assert parts["x"] == "weight[0:256, 128:512]"
     assert not any(of for name, of in parts.items() if name != "x")
-    assert "weight[0:256, 128:512]" in explain_text(program, plan.data)
 
 
 def test_a_mask_is_made_on_the_chip() -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import nkigen_cp as cp
-from nkigen_cp.report.build import build_report
 from nkigen_cp.report.table import WIDTH, Column, table
 from tests.report.programs import PLANS, gated_plan
 
@@ -33,8 +32,10 @@ def _section(text: str, title: str) -> list[str]:
 def test_summary_states_the_plans_numbers(name: str) -> None:
     plan = PLANS[name]()
     text = plan.explain()
-    summary = build_report(plan.program, plan.data).summary
-    assert f"modelled  {plan.objective_ns:,} ns" in text
+    summary = plan.report_data.summary
+    assert f"objective {plan.objective_ns:,} ns" in text
+    assert f"latency   {summary.latency_ns:,} ns" in text
+    assert f"roofline  {summary.roofline_ns:,} ns" in text
     assert f"below {plan.bound_ns:,} ns (gap {100 * plan.gap:.1f} %)" in text
     assert f"status    {plan.status} (" in text
     assert f"HBM       {summary.hbm_bytes:,} B moved, at least {summary.hbm_bytes_min:,} B" in text
@@ -73,7 +74,7 @@ def test_every_form_shows_bytes_lifetime_and_address(name: str) -> None:
 def test_conversions_show_their_price(name: str) -> None:
     plan = PLANS[name]()
     rows = _section(plan.explain(), "conversions")
-    found = build_report(plan.program, plan.data).conversions
+    found = plan.report_data.conversions
     if not found:
         assert rows == ["none"]
     prices = [_number(r.split()[-1]) for r in rows if _STEP.match(r)]

@@ -179,7 +179,8 @@ class Instruction:
     """One row of the instruction table applied to operands, on one engine.
 
     ``args`` maps the row's parameter names to operands. ALU operators and activation functions are
-    strings (``"add"``, ``"exp"``). ``ops`` names the graph ops it computes, for reports.
+    strings (``"add"``, ``"exp"``). ``ops`` names the graph ops it computes and ``step`` the number
+    of the plan's step that it carries out, for reports.
     """
 
     kind: str
@@ -187,6 +188,7 @@ class Instruction:
     args: Mapping[str, Operand]
     ops: tuple[str, ...] = ()
     note: str = ""
+    step: int | None = None
 
     @property
     def label(self) -> str:
