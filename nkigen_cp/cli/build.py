@@ -14,6 +14,7 @@ from nkigen_cp.cli.program import bind, parse_argument
 from nkigen_cp.cli.show import solving
 from nkigen_cp.ir.nki.kernel import Kernel
 from nkigen_cp.ir.tensor.graph import Graph
+from nkigen_cp.targets import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +47,18 @@ def trace_declared(function: Callable[..., Any], declared: tuple[str, ...]) -> G
     return cp.trace(function, *args, **kwargs)
 
 
-def build(graph: Graph, options: SolveOptions) -> Built:
-    """Solve and lower, with progress on a terminal.
+def build(graph: Graph, options: SolveOptions, what: str = "solving") -> Built:
+    """Solve and lower, with progress on a terminal; ``what`` is said there.
 
     Raises:
         NkigenError: a bad target, no plan exists, or the kernel breaks a hardware rule.
     """
-    target = find_target(options.target)
-    with solving() as on_progress:
+    return build_for(graph, options, find_target(options.target), what)
+
+
+def build_for(graph: Graph, options: SolveOptions, target: Target, what: str = "solving") -> Built:
+    """``build`` for a target that has no name or file."""
+    with solving(what) as on_progress:
         plan = cp.solve(
             graph,
             target=target,

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from nkigen_cp.cli.output import print_json
 from nkigen_cp.errors import NkigenError, TargetError
 from nkigen_cp.targets import TARGETS, Target, load_target
 
@@ -39,7 +40,10 @@ class Command(click.Command):
         except NkigenError as error:
             if ctx.meta[_DEBUG]:
                 raise
-            click.echo(f"error: {' '.join(str(error).split())}", err=True)
+            message = " ".join(str(error).split())
+            click.echo(f"error: {message}", err=True)
+            if ctx.params.get("as_json"):
+                print_json({"error": type(error).__name__, "message": message})
             ctx.exit(USER_ERROR)
 
 

@@ -10,6 +10,8 @@ from rich.console import Console
 
 from nkigen_cp.cli.build import SolveOptions, build, save, trace_declared
 from nkigen_cp.cli.command import Command, program_options, solve_options
+from nkigen_cp.cli.figures import figures
+from nkigen_cp.cli.output import json_option, print_json
 from nkigen_cp.cli.program import load_function
 from nkigen_cp.cli.show import kernel_table
 
@@ -25,11 +27,18 @@ from nkigen_cp.cli.show import kernel_table
     metavar="DIR",
     help="Where plan.json, report.txt and the NKI source go.",
 )
-def compile_command(place: str, declared: tuple[str, ...], output: Path, **options: Any) -> None:
+@json_option
+def compile_command(
+    place: str, declared: tuple[str, ...], output: Path, *, as_json: bool, **options: Any
+) -> None:
     """Compile a numpy function and write plan.json, report.txt and its NKI source."""
     graph = trace_declared(load_function(place), declared)
     built = build(graph, SolveOptions(**options))
     paths = save(built, output)
-    Console().print(kernel_table(built.plan, built.kernel))
+    found = figures(built.plan, built.kernel)
+    if as_json:
+        print_json({"figures": found, "files": paths})
+        return
+    Console().print(kernel_table(found))
     for path in paths:
         click.echo(f"wrote {path}")

@@ -13,6 +13,8 @@ import nkigen_cp as cp
 from nkigen_cp.cli.build import SolveOptions, build, save
 from nkigen_cp.cli.command import MISMATCH, Command, solve_options
 from nkigen_cp.cli.compare import compare, tolerance
+from nkigen_cp.cli.figures import figures
+from nkigen_cp.cli.output import json_option, print_json
 from nkigen_cp.cli.show import difference_table, kernel_table
 from nkigen_cp.workloads import WORKLOADS
 
@@ -30,20 +32,23 @@ LAYER = "qwen3emb_layer_s128_bf16"
     metavar="DIR",
     help="Where plan.json, report.txt and the NKI source go.",
 )
+@json_option
 @click.pass_context
-def demo_command(ctx: click.Context, output: Path, **options: Any) -> None:
+def demo_command(ctx: click.Context, output: Path, *, as_json: bool, **options: Any) -> None:
     """Compile one Qwen3-Embedding-0.6B layer (128 tokens, bf16), simulate it, compare with numpy.
 
     The reference is the same function run by numpy itself in float32.
     """
-    console = Console()
+    console = Console(quiet=as_json)
     workload = WORKLOADS[LAYER]
     solve = SolveOptions(**options)
     specs = [cp.spec(i.shape, i.dtype) for i in workload.inputs]
     built = build(cp.trace(workload.function, *specs), solve)
-    console.print(kernel_table(built.plan, built.kernel))
-    for path in save(built, output):
-        click.echo(f"wrote {path}")
+    found = figures(built.plan, built.kernel)
+    console.print(kernel_table(found))
+    paths = save(built, output)
+    for path in paths:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
     arrays = workload.make_inputs()
     with console.status("simulating"):
@@ -52,6 +57,8 @@ def demo_command(ctx: click.Context, output: Path, **options: Any) -> None:
     allowed = tolerance((i.dtype for i in workload.inputs), solve.matmul_precision)
     difference = compare(LAYER, actual, reference, allowed)
     console.print(difference_table([difference], "numpy in float32"))
-    click.echo("the kernel agrees with numpy" if difference.matches else "the kernel is WRONG")
+    console.print("the kernel agrees with numpy" if difference.matches else "the kernel is WRONG")
+    if as_json:
+        print_json({"figures": found, "files": paths, "difference": difference})
     if not difference.matches:
         ctx.exit(MISMATCH)

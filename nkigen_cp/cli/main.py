@@ -7,7 +7,9 @@ import click
 from nkigen_cp.cli.compile import compile_command
 from nkigen_cp.cli.demo import demo_command
 from nkigen_cp.cli.ops import ops_command
+from nkigen_cp.cli.sensitivity import sensitivity_command
 from nkigen_cp.cli.simulate import simulate_command
+from nkigen_cp.cli.sweep import sweep_command
 from nkigen_cp.cli.targets import targets_command
 
 
@@ -20,5 +22,13 @@ def main() -> None:
     """
 
 
-for _command in (compile_command, simulate_command, demo_command, targets_command, ops_command):
+for _command in (
+    compile_command,
+    simulate_command,
+    demo_command,
+    sweep_command,
+    sensitivity_command,
+    targets_command,
+    ops_command,
+):
     main.add_command(_command)

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-import nkigen_cp as cp
 from nkigen_cp.cli.compare import Difference
-from nkigen_cp.ir.nki.kernel import Kernel
+from nkigen_cp.cli.figures import Figures
 
 
 class Progress(Protocol):
@@ -32,11 +33,6 @@ class Progress(Protocol):
         """Distance to the bound as a fraction of the objective."""
         ...
 
-    @property
-    def wall_s(self) -> float:
-        """Time spent so far."""
-        ...
-
 
 def microseconds(ns: float | None) -> str:
     """A time for the reader, or ``-`` if it is not known."""
@@ -49,31 +45,46 @@ def percent(fraction: float | None) -> str:
 
 
 def progress_text(progress: Progress) -> str:
-    """One line: best objective, bound, gap and time spent."""
+    """One line: best objective, bound and gap."""
     return (
-        f"solving: best {microseconds(progress.objective_ns)}, "
-        f"bound {microseconds(progress.bound_ns)}, gap {percent(progress.gap)}, "
-        f"{progress.wall_s:.0f} s"
+        f"best {microseconds(progress.objective_ns)}, "
+        f"bound {microseconds(progress.bound_ns)}, gap {percent(progress.gap)}"
     )
 
 
 @contextmanager
-def solving() -> Generator[Callable[[Progress], None]]:
-    """A callback for ``solve`` that keeps one line of a terminal's stderr up to date."""
-    with Console(stderr=True).status("solving") as status:
-        yield lambda progress: status.update(progress_text(progress))
+def solving(what: str = "solving") -> Generator[Callable[[Progress], None]]:
+    """A callback for ``solve`` that keeps one line of a terminal's stderr up to date.
+
+    The bar is full when the plan is proven to be the best.
+    """
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with ProgressBar(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(what, total=None)
+
+        def update(progress: Progress) -> None:
+            closed = None if progress.gap is None else 1 - progress.gap
+            text = f"{what}: {progress_text(progress)}"
+            bar.update(task, description=text, completed=closed or 0.0, total=closed and 1.0)
+
+        yield update
 
 
-def kernel_table(plan: cp.Plan, kernel: Kernel) -> Table:
+def kernel_table(figures: Figures) -> Table:
     """Status, cost and proven gap of a plan, instructions and HBM traffic of its kernel."""
-    counts = cp.count(kernel)
-    engines = ", ".join(f"{engine} {n:,}" for engine, n in counts.by_engine.items())
+    f = figures
+    engines = ", ".join(f"{engine} {n:,}" for engine, n in f.by_engine.items())
+    roofline = f"{f.latency_ns / f.roofline_ns:.2f}x the roofline" if f.roofline_ns else "no roof"
     rows = (
-        ("plan", str(plan.status)),
-        ("estimated cost", microseconds(plan.objective_ns)),
-        ("proven bound", f"{microseconds(plan.bound_ns)} (gap {percent(plan.gap)})"),
-        ("instructions", f"{counts.instructions:,} ({engines})"),
-        ("HBM traffic", f"{counts.hbm_bytes / 1e6:,.1f} MB ({counts.ratio:.2f}x compulsory)"),
+        ("plan", f.status),
+        ("estimated cost", microseconds(f.objective_ns)),
+        ("proven bound", f"{microseconds(f.bound_ns)} (gap {percent(f.gap)})"),
+        ("modelled latency", f"{microseconds(f.latency_ns)} ({roofline})"),
+        ("instructions", f"{f.instructions:,} ({engines})"),
+        ("HBM traffic", f"{f.hbm_bytes / 1e6:,.1f} MB ({f.hbm_ratio:.2f}x compulsory)"),
     )
     table = Table(show_header=False)
     for row in rows:

@@ -12,6 +12,7 @@ import nkigen_cp as cp
 from nkigen_cp.cli.build import Built, SolveOptions, build, trace_declared
 from nkigen_cp.cli.command import MISMATCH, Command, program_options, solve_options
 from nkigen_cp.cli.compare import Difference, compare, leaves, tolerance
+from nkigen_cp.cli.output import json_option, print_json
 from nkigen_cp.cli.program import bind, load_function, parse_argument
 from nkigen_cp.cli.show import difference_table
 
@@ -20,9 +21,16 @@ from nkigen_cp.cli.show import difference_table
 @program_options
 @solve_options
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the inputs.")
+@json_option
 @click.pass_context
 def simulate_command(
-    ctx: click.Context, place: str, declared: tuple[str, ...], seed: int, **options: Any
+    ctx: click.Context,
+    place: str,
+    declared: tuple[str, ...],
+    seed: int,
+    *,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Compile a numpy function, run the kernel on random inputs, compare with numpy in float64.
 
@@ -38,7 +46,10 @@ def simulate_command(
         (t.dtype.name for t in built.graph.tensors.values()), solve.matmul_precision
     )
     differences = _differences(built, args, kwargs, allowed)
-    Console().print(difference_table(differences, "numpy in float64"))
+    if as_json:
+        print_json({"differences": differences})
+    else:
+        Console().print(difference_table(differences, "numpy in float64"))
     if not all(d.matches for d in differences):
         ctx.exit(MISMATCH)
 

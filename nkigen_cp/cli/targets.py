@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nkigen_cp.cli.command import Command
+from nkigen_cp.cli.output import json_option, print_json
 from nkigen_cp.targets import TARGETS, Target
 
 _ROWS: Mapping[str, Callable[[Target], str]] = {
@@ -30,8 +31,12 @@ def _clock(target: Target, engine: str) -> str:
 
 
 @click.command("targets", cls=Command)
-def targets_command() -> None:
+@json_option
+def targets_command(*, as_json: bool) -> None:
     """Show the known chips, figures per core; the data files name the source of each figure."""
+    if as_json:
+        print_json(TARGETS)
+        return
     table = Table()
     table.add_column("")
     for name in TARGETS:

@@ -117,3 +117,20 @@ def test_demo_agrees_with_numpy(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "the kernel agrees with numpy" in result.stdout
     assert (tmp_path / "qwen3emb_layer.py").exists()
+
+
+def test_json_of_every_command(program: str, tmp_path: Path) -> None:
+    """One JSON value on stdout and nothing else."""
+    fast = ("--effort", "fast", "--json")
+    commands = (
+        ("compile", f"{program}:scale", *ARGS, "-o", str(tmp_path / "out"), *fast),
+        ("simulate", f"{program}:scale", *ARGS, *fast),
+        ("targets", "--json"),
+        ("ops", "--json"),
+    )
+    compiled, simulated, targets, ops = (json.loads(_run(*c).stdout) for c in commands)
+    assert compiled["figures"]["latency_ns"] >= compiled["figures"]["roofline_ns"]
+    assert [Path(p).name for p in compiled["files"]] == ["plan.json", "report.txt", "scale.py"]
+    assert simulated["differences"][0]["relative"] <= simulated["differences"][0]["tolerance"]
+    assert targets["trn2"]["partitions"] == 128
+    assert any(f["name"] == "np.matmul" for f in ops)

@@ -10,15 +10,12 @@ class _Progress:
     objective_ns: float
     bound_ns: float | None = None
     gap: float | None = None
-    wall_s: float = 0.0
 
 
 def test_progress_shows_bound_and_gap() -> None:
-    shown = progress_text(_Progress(objective_ns=93500, bound_ns=88460, gap=0.054, wall_s=3.2))
-    assert shown == "solving: best 93.5 us, bound 88.5 us, gap 5.4 %, 3 s"
+    shown = progress_text(_Progress(objective_ns=93500, bound_ns=88460, gap=0.054))
+    assert shown == "best 93.5 us, bound 88.5 us, gap 5.4 %"
 
 
 def test_progress_before_a_bound_is_known() -> None:
-    assert progress_text(_Progress(objective_ns=1e6)) == (
-        "solving: best 1,000.0 us, bound -, gap -, 0 s"
-    )
+    assert progress_text(_Progress(objective_ns=1e6)) == ("best 1,000.0 us, bound -, gap -")
