@@ -20,6 +20,7 @@ from nkigen_cp.lowering.gather import lower_gather
 from nkigen_cp.lowering.moves import lower_generate, lower_transpose
 from nkigen_cp.lowering.place import Placement, buffer_shape, form_dims, layout_run, window_homes
 from nkigen_cp.lowering.reinterpret import lower_reinterpret
+from nkigen_cp.lowering.reorder import lower_reorder
 from nkigen_cp.lowering.replicate import lower_replicate
 from nkigen_cp.lowering.scatter import lower_scatter
 from nkigen_cp.solver.plan import (
@@ -32,6 +33,7 @@ from nkigen_cp.solver.plan import (
     Load,
     PlanData,
     Reinterpret,
+    Reorder,
     Replicate,
     Scatter,
     Step,
@@ -274,6 +276,12 @@ def _replicate(job: _Lowering, step: Step) -> None:
     lower_replicate(job.b, places["src"], places["dst"], step.spec)
 
 
+def _reorder(job: _Lowering, step: Step) -> None:
+    assert isinstance(step.spec, Reorder)
+    places = _uses(job, step)
+    lower_reorder(job.b, places["src"], places["dst"], step.spec)
+
+
 def _generate(job: _Lowering, step: Step) -> None:
     assert isinstance(step.spec, Generate)
     lower_generate(job.b, _uses(job, step)["dst"], step.spec)
@@ -308,6 +316,7 @@ _LOWERED: Mapping[type, Callable[[_Lowering, Step], None]] = {
     Store: _store,
     Transpose: _transpose,
     Replicate: _replicate,
+    Reorder: _reorder,
     Generate: _generate,
     Reinterpret: _reinterpret,
     Exchange: _exchange,

@@ -20,6 +20,7 @@ from nkigen_cp.solver.plan import (
     Form,
     PlanData,
     Reinterpret,
+    Reorder,
     Replicate,
     Step,
     Store,
@@ -31,6 +32,7 @@ from nkigen_cp.targets.target import Target
 _CONVERTS: Mapping[type, str] = {
     Transpose: "transpose",
     Replicate: "replicate",
+    Reorder: "reorder",
     Reinterpret: "reinterpret in HBM",
 }
 

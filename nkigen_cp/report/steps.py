@@ -12,6 +12,7 @@ from nkigen_cp.report.model import OpLine, StepLine
 from nkigen_cp.report.wording import (
     Names,
     axis_names,
+    free_text,
     in_order,
     layout_text,
     op_line,
@@ -20,6 +21,7 @@ from nkigen_cp.report.wording import (
 )
 from nkigen_cp.solver.homes import nest_of
 from nkigen_cp.solver.plan import (
+    CHUNK,
     Contract,
     Cover,
     Elementwise,
@@ -29,6 +31,7 @@ from nkigen_cp.solver.plan import (
     Generate,
     Load,
     Reinterpret,
+    Reorder,
     Replicate,
     Scatter,
     Step,
@@ -188,6 +191,20 @@ def _replicate(program: Program, forms: Mapping[str, Form], step: Step) -> Words
     )
 
 
+def _reorder(program: Program, forms: Mapping[str, Form], step: Step) -> Words:
+    spec = cast("Reorder", step.spec)
+    form = forms[step.writes[0].form]
+    tensor = program.tensors[form.tensor]
+    assert form.layout is not None
+    sizes = {f.name: f" {f.size}" for f in tensor.factors}
+    return Words(
+        instruction="tensor_copy",
+        moves=f"reorders {spec.tensor} to {free_text(tensor, form.layout)}",
+        partitions=_written_text(program, forms, step),
+        loops=", ".join("chunk" if d == CHUNK else d + sizes[d] for d in spec.loops),
+    )
+
+
 def _generate(program: Program, forms: Mapping[str, Form], step: Step) -> Words:
     spec = cast("Generate", step.spec)
     return Words(
@@ -252,6 +269,7 @@ _WORDS: Mapping[type, Callable[[Program, Mapping[str, Form], Step], Words]] = {
     Store: _store,
     Transpose: _transpose,
     Replicate: _replicate,
+    Reorder: _reorder,
     Generate: _generate,
     Reinterpret: _reinterpret,
     Exchange: _exchange,

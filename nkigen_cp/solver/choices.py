@@ -27,6 +27,7 @@ from nkigen_cp.solver.moves import (
 )
 from nkigen_cp.solver.plan import Generate, Store
 from nkigen_cp.solver.plan.layout import CHUNK, Layout, geometry, partition_bytes
+from nkigen_cp.solver.reorder import reorder_moves
 from nkigen_cp.solver.store_cost import store_busy_ns, store_loops
 from nkigen_cp.solver.stores import natural_layouts
 from nkigen_cp.targets.target import Target
@@ -270,12 +271,14 @@ def _moves(
             for s in forms.first if x in needed else ():
                 if inside(s.home, x.home) and not set(s.partition) & set(x.fixed_names):
                     moves += transpose_moves(context, tile, s.at(s.home, x.fixed), x)
+                    moves += reorder_moves(context, tensor, s, x)
                 elif s in inner and s.home[:-1] == x.home and not _mixed(s, x):
                     turned = x.at(x.home, s.fixed)
                     moves += [
                         replace(m, target=x)
                         for m in transpose_moves(context, tile_of(tensor, s), s, turned)
                     ]
+                    moves += reorder_moves(context, tensor, s, x)
             moves = [_from_home(m, forms) for m in moves]
         found += [
             replace(m, busy_ns=repeated(m.busy_ns, program.trips(path_of(m))))

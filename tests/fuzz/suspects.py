@@ -76,6 +76,9 @@ SUSPECTS: dict[str, Suspect] = {
         reaches=("converted", "nc_transpose on tensor"),
     ),
     "transpose of three dims": suspect("3x129x40b", "np.transpose(np.exp(x0), (2, 0, 1))"),
+    "rows in another order": suspect(
+        "200x3x20x16b", "np.transpose(x0, (0, 3, 1, 2))", reaches=("reordered",)
+    ),
     "row over partitions": suspect(
         "128x1000f 1000f", "x0 * np.exp(x1)", reaches=("replicated", "memset on gpsimd")
     ),

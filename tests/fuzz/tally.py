@@ -14,6 +14,7 @@ from nkigen_cp.solver.plan import (
     Elementwise,
     Generate,
     Reinterpret,
+    Reorder,
     Replicate,
     Step,
     Transpose,
@@ -32,7 +33,7 @@ FEATURES = (
 )
 """What a plan may do to a program; every one is to be seen."""
 
-RARE_FEATURES = ("several nests", "accumulated")
+RARE_FEATURES = ("several nests", "accumulated", "reordered")
 """Seldom seen in programs as small as the random ones; the suspects are to reach them."""
 
 UNUSED_INSTRUCTIONS = ("iota", "bn_stats", "bn_aggr")
@@ -84,6 +85,7 @@ def _of_plan(plan: Plan) -> Iterator[str]:
     for kind, name in (
         (Transpose, "converted"),
         (Replicate, "replicated"),
+        (Reorder, "reordered"),
         (Generate, "generated"),
         (Reinterpret, "reinterpreted"),
     ):

@@ -132,6 +132,17 @@ def test_replication_is_a_matmul_with_ones() -> None:
     assert views(product)["dst"].partitions == 128
 
 
+def test_free_factors_change_places_by_copies_within_the_partitions() -> None:
+    made = kind("Reorder")
+    assert "nc_transpose" not in by_kind(made.kernel)
+    chunks, rest = instructions(made.kernel, "tensor_copy")
+    for copy, partitions in ((chunks, 128), (rest, 16)):
+        assert _memories(made, copy) == {"dst": Memory.SBUF, "src": Memory.SBUF}
+        assert {v.partitions for v in views(copy).values()} == {partitions}
+        assert {v.free_size for v in views(copy).values()} == {3 * 20 * 16}
+    assert by_kind(made.kernel)["tensor_copy"] == 4
+
+
 def test_a_mask_is_made_without_any_dma() -> None:
     made = kind("Generate")
     assert by_kind(made.kernel)["affine_select"] == 1

@@ -18,6 +18,7 @@ from nkigen_cp.solver.plan import (
     Options,
     PlanData,
     Reinterpret,
+    Reorder,
     Replicate,
     Run,
     Scatter,
@@ -309,6 +310,13 @@ def _moved_store(to: int) -> Break:
     return breaks
 
 
+def _reordered(plan: PlanData) -> PlanData:
+    """Copies in the place of a transpose."""
+    step = steps_of(plan, Transpose)[0]
+    spec = Reorder(tensor="x", order=(), loops=(), engine="vector")
+    return _set(plan, step, spec=spec)
+
+
 CORRUPTIONS: tuple[Corruption, ...] = (
     Corruption(rule="updates in place", program="cached", breaks=_moved_store(0)),
     Corruption(rule="updates in place", program="cached", breaks=_moved_store(-1)),
@@ -405,6 +413,17 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         breaks=_in(Scatter, run=Run(digits=("d1#1",), block=2, partitions=2)),
     ),
     Corruption(rule="moves", program="gram", breaks=_in(Transpose, engine="gpsimd")),
+    Corruption(rule="moves", program="turned inside", breaks=_in(Reorder, engine="tensor")),
+    Corruption(rule="moves", program="turned inside", breaks=_in(Reorder, order=("d1", "d2"))),
+    Corruption(rule="moves", program="turned inside", breaks=_in(Reorder, loops=("d0",))),
+    Corruption(rule="moves", program="turned inside", breaks=_in(Reorder, loops=("d1", "d1"))),
+    Corruption(
+        rule="moves",
+        program="turned inside",
+        breaks=_in(Reorder, order=("d2", "#chunk", "d3", "d1"), loops=()),
+    ),
+    Corruption(rule="moves", program="gram", breaks=_reordered),
+    Corruption(rule="prices", program="turned inside", breaks=_in(Reorder, loops=("d1", "d2"))),
     Corruption(rule="moves", program="causal", breaks=_in(Generate, fill=-1.0)),
     Corruption(rule="moves", program="causal", breaks=_in(Generate, fill=None)),
     Corruption(rule="moves", program="causal", breaks=_selecting(value=1.0)),

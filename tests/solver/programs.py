@@ -116,6 +116,10 @@ def _reinterpreted(x: Any) -> Any:
     return np.reshape(np.exp(x), (75, 128)) * 2
 
 
+def _turned_inside(x: Any) -> Any:
+    return np.transpose(x, (0, 3, 1, 2))
+
+
 def _rotated(x: Any, c: Any) -> Any:
     return np.concatenate([x[:, :32] * c, x[:, 32:] - c], axis=1)
 
@@ -179,6 +183,7 @@ LARGER: dict[str, Tiny] = {
     "scattered": Tiny(function=_scattered, shapes=((6, 300), (3,), (3, 300))),
     "exchanged": Tiny(function=_exchanged, shapes=((64, 48),)),
     "along": Tiny(function=_along, shapes=((64, 16), (64, 9))),
+    "turned inside": Tiny(function=_turned_inside, shapes=((400, 3, 20, 16),)),
     "rotated": Tiny(function=_rotated, shapes=((64, 64), (64, 32))),
 }
 """Remainders, chunks, windows, streams, on-chip constants, moves through HBM."""

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from nkigen_cp.ir.dtypes import FLOAT32
+from nkigen_cp.ir.nki.recipes import COVERING
 from nkigen_cp.solver.check.facts import EVICTORS, Facts
-from nkigen_cp.solver.check.geometry import shape_of
+from nkigen_cp.solver.check.geometry import merged_dims, shape_of
+from nkigen_cp.solver.check.reorders import free_strides, reordered_sizes
 from nkigen_cp.solver.plan import (
     Form,
     Generate,
     Layout,
     Load,
+    Reorder,
     Replicate,
     Step,
     Store,
@@ -126,6 +129,35 @@ def _replicate(facts: Facts, step: Step) -> Iterator[str]:
         yield f"moves {columns} columns at once"
 
 
+def _reorder(facts: Facts, step: Step) -> Iterator[str]:
+    """The same partitions on both sides; a copy has what an access pattern can describe."""
+    source, target = _ends(facts, step)
+    spec = step.spec
+    assert isinstance(spec, Reorder)
+    a, b = source.layout, target.layout
+    if a is None or b is None or _partitions(a) != _partitions(b):
+        yield f"does not lie between two orders of the same partitions: {a} and {b}"
+        return
+    if spec.engine not in COVERING["tensor_copy"].engines:
+        yield f"copies on {spec.engine}"
+    sizes = reordered_sizes(facts, step)
+    if sorted(spec.order) != sorted(sizes):
+        yield f"copies {spec.order}, free are {', '.join(sizes)}"
+        return
+    if not set(spec.loops) <= set(sizes) or len(set(spec.loops)) < len(spec.loops):
+        yield f"loops over {spec.loops}, free are {', '.join(sizes)}"
+        return
+    for form in (source, target):
+        strides = free_strides(facts, form)
+        pattern = [(sizes[d], strides[d]) for d in spec.order if d not in spec.loops]
+        if merged_dims(pattern) > facts.target.access_free_dims_max:
+            yield f"needs {merged_dims(pattern)} free dims in {form.name!r}"
+
+
+def _partitions(layout: Layout) -> tuple[tuple[str, ...], int, int]:
+    return layout.partition, layout.block, layout.replicas
+
+
 _COMPARISONS: Mapping[str, Callable[[Any, int], Any]] = {
     "less": operator.lt,
     "greater": operator.gt,
@@ -172,5 +204,6 @@ _CHECKS: Mapping[type, Callable[[Facts, Step], Iterator[str]]] = {
     Store: _store,
     Transpose: _transpose,
     Replicate: _replicate,
+    Reorder: _reorder,
     Generate: _generate,
 }

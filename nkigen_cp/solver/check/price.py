@@ -11,7 +11,7 @@ from nkigen_cp.ir.dtypes import FLOAT32, DType
 from nkigen_cp.ir.factor.program import FactorOp
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
-from nkigen_cp.solver.check import exchanges, gathers, price_dma, scatters
+from nkigen_cp.solver.check import exchanges, gathers, price_dma, reorders, scatters
 from nkigen_cp.solver.check.contractions import sides
 from nkigen_cp.solver.check.facts import Covered, Facts
 from nkigen_cp.solver.check.geometry import blocks, shape_of
@@ -26,6 +26,7 @@ from nkigen_cp.solver.plan import (
     Generate,
     Load,
     Reinterpret,
+    Reorder,
     Replicate,
     Run,
     Scatter,
@@ -223,6 +224,7 @@ _PRICED: Mapping[type, Callable[[Facts, Step], Priced]] = {
     Store: price_dma.store,
     Transpose: _transpose,
     Replicate: _replicate,
+    Reorder: reorders.priced,
     Generate: _generate,
     Reinterpret: price_dma.reinterpret,
     Exchange: exchanges.priced,

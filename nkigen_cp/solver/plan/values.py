@@ -175,6 +175,20 @@ class Replicate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reorder:
+    """SBUF layout -> the same partitions with the free factors in another order, by copies.
+
+    A copy takes the digits ``order``, CHUNK and the free factors, outermost first, but one position
+    at a time of the ``loops`` among them.
+    """
+
+    tensor: str
+    order: tuple[str, ...]
+    loops: tuple[str, ...]
+    engine: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Select:
     """A value put wherever ``form + offset keep 0`` does not hold; ``keep`` is a comparison."""
 
@@ -262,6 +276,7 @@ Spec = (
     | Store
     | Transpose
     | Replicate
+    | Reorder
     | Generate
     | Reinterpret
     | Exchange
