@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nkigen_cp.errors import IndexUnsupportedError, ShapeError, UnsupportedError
-from nkigen_cp.frontend.blocks import LONGEST, joined
+from nkigen_cp.frontend.blocks import LONGEST, end_to_end
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.elementwise import where
@@ -79,7 +79,7 @@ def _searched(rows: Any, at: Any, values: Any) -> Any:
         value = take_along_axis(given, nearest, -1)
         old = rows[..., start : start + every.size]
         parts.append(where(np.less(place, count), value, old))
-    return joined(parts)
+    return end_to_end(parts)
 
 
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: Any = -1) -> None:
