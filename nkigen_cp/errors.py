@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nkigen_cp.conflicts import Conflict, InfeasibilityReport
+
 
 class NkigenError(Exception):
     """Base of every error this package raises on purpose."""
@@ -48,7 +50,15 @@ class PlanError(NkigenError):
 
 
 class Infeasible(NkigenError):
-    """No plan exists; names the tensors or limits in conflict."""
+    """No plan exists; names the tensors or limits in conflict.
+
+    ``report`` has the conflicts as values: what is asked for, what there is, what would help.
+    """
+
+    def __init__(self, message: str, report: InfeasibilityReport | None = None) -> None:
+        super().__init__(message)
+        alone = Conflict(resource="instructions", members=(), text=message, levers=())
+        self.report = report or InfeasibilityReport(kernel="", target="", conflicts=(alone,))
 
 
 class KernelError(NkigenError):

@@ -18,10 +18,11 @@ from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.families import memory
 from nkigen_cp.solver.families.engines import SERIAL_SHARE
 from nkigen_cp.solver.greedy import greedy
+from nkigen_cp.solver.infeasible import explain
 from nkigen_cp.solver.instance import Instance, build_instance, planned
 from nkigen_cp.solver.memory_report import describe_overflow
 from nkigen_cp.solver.pack import pack
-from nkigen_cp.solver.pins import obeys
+from nkigen_cp.solver.pins import hopeless, obeys
 from nkigen_cp.solver.plan import Options, PlanData
 from nkigen_cp.solver.plan.pin_names import verify_pins
 from nkigen_cp.solver.plan.pins import FUSE, demands
@@ -64,6 +65,9 @@ SWAPS = {"fast": 0, "balanced": 8, "max": 64}
 
 KEPT = 4
 """Programs kept, because the same structure is asked for again while its plan is worked on."""
+
+EXPLAINED = 200
+"""Ops of all structures with loops that are asked why they have no plan."""
 
 LOOPED = 2
 """Structures of a search for loops that pins want."""
@@ -118,6 +122,8 @@ def solve_graph(
         whole = planned(structured(core, Structure()))
         verify_pins(graph, whole, demands(options.pins))
     request = Request(graph, core, target, options, hint, on_progress, clock)
+    if options.pins and request.is_hopeless():
+        raise request.explained(Infeasible("no candidate does what is pinned"))
     solved: list[PlanData] = []
     looped = wants_loops(options)
     for chip in (target, *smaller(target), *(tighter(target) if looped else ())):
@@ -130,7 +136,10 @@ def solve_graph(
             return request.improved(request.best(solved), chip, found)
         if not (found or windows):
             break  # what does not even seem to fit does not fit less
-    return request.solved(Structure())  # which says what does not fit
+    try:
+        return request.solved(Structure())
+    except Infeasible as error:
+        raise request.explained(error) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +157,26 @@ class Request:
     programs: list[tuple[Structure, Program]] = field(
         default_factory=list[tuple[Structure, Program]]
     )
+
+    def is_hopeless(self) -> bool:
+        """Whether no structure can do what is pinned."""
+        whole = self.instance(Structure())
+        return hopeless(self.target, whole.candidates, whole.rulings)
+
+    def explained(self, error: Infeasible) -> Infeasible:
+        """The error with what contradicts what, in the structures that were tried."""
+        instances: list[Instance] = []
+        others = [s for s in self.failed if s != Structure()]
+        count = EXPLAINED // max(1, len(self.core.ops))
+        for structure in (Structure(), *others[:count]):
+            try:
+                instances.append(self.instance(structure))
+            except Infeasible:
+                continue  # an op has no candidate there, whatever is pinned
+        if not instances:
+            return error
+        report = explain(instances, str(error))
+        return Infeasible(str(report) if self.options.pins else str(error), report)
 
     def best(self, plans: Sequence[PlanData]) -> PlanData:
         """The cheapest plan; if one of them was stopped, another might have been."""

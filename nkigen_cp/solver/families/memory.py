@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ortools.sat.python import cp_model
 
 from nkigen_cp.solver.choices import Choice
@@ -9,6 +11,15 @@ from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.instance import Instance
 from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.solver.variables import Variables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """Bytes per partition at one step if a literal is true; negative where a place is shared."""
+
+    what: str
+    size: int
+    literal: cp_model.IntVar
 
 
 def fits(instance: Instance, decisions: Decisions) -> bool:
@@ -45,18 +56,27 @@ def fits(instance: Instance, decisions: Decisions) -> bool:
 def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> None:
     """One row per step at which the sum of everything possible exceeds the capacity."""
     capacity = instance.target.sbuf_partition_bytes
+    for terms in rows(instance, variables).values():
+        if sum(t.size for t in terms if t.size > 0) > capacity:
+            model.add(sum(t.size * t.literal for t in terms) <= capacity)
+
+
+def rows(instance: Instance, variables: Variables) -> dict[str, list[Term]]:
+    """Per step what may be alive there."""
+    found: dict[str, list[Term]] = {}
     for k, op in enumerate(instance.order):
-        terms: list[tuple[int, cp_model.IntVar]] = []
-        for choice in instance.choices.values():
-            terms += _alive(instance, variables, choice, k, op)
+        terms = found.setdefault(op, [])
+        for name, choice in instance.choices.items():
+            alive = _alive(instance, variables, choice, k, op)
+            terms += [Term(what=name, size=size, literal=v) for size, v in alive]
         for reuse, literal in zip(instance.reuses, variables.reused, strict=True):
             if reuse.first <= k <= reuse.last:
-                terms.append((-reuse.size_bytes, literal))
+                terms.append(Term(what=reuse.operand, size=-reuse.size_bytes, literal=literal))
         for candidate, chosen in zip(instance.candidates, variables.chosen, strict=True):
             if candidate.ops[-1] == op and candidate.sbuf_bytes:
-                terms.append((candidate.sbuf_bytes, chosen))
-        if sum(size for size, _ in terms if size > 0) > capacity:
-            model.add(sum(size * literal for size, literal in terms) <= capacity)
+                own = f"tiles of {op}"
+                terms.append(Term(what=own, size=candidate.sbuf_bytes, literal=chosen))
+    return found
 
 
 def passing(choice: Choice, layout: Layout, position: int) -> bool:

@@ -13,8 +13,12 @@ from nkigen_cp.solver.pins.satisfied import Judge
 from nkigen_cp.solver.plan import Contract, Elementwise
 from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.solver.plan.pins import Demand
+from nkigen_cp.targets.target import Target
 
 FormKey = tuple[str, Layout]
+
+WITHOUT_LOOPS = ("engine", "instruction", "stationary")
+"""Kinds of demands that the same candidates meet inside of loops and outside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,4 +160,14 @@ def _obeys(ruling: Ruling, found: Decisions) -> bool:
         or any(found.spilled.get(t) for t in ruling.unspilled)
         or any(t in ruling.unvisited for t, _, _ in found.visiting)
         or any(not found.spilled.get(t) for t in ruling.stored)
+    )
+
+
+def hopeless(target: Target, candidates: Sequence[Candidate], rulings: Sequence[Ruling]) -> bool:
+    """Whether some demand can be met by no candidate of its op, whatever the loops."""
+    tiles = [r.demand.value for r in rulings if r.demand.kind == "tile"]
+    return any(isinstance(n, int) and n > target.partitions for n in tiles) or any(
+        r.demand.kind in WITHOUT_LOOPS
+        and any(all(i in r.barred for i, c in enumerate(candidates) if op in c.ops) for op in r.ops)
+        for r in rulings
     )
