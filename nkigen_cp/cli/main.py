@@ -6,6 +6,7 @@ import click
 
 from nkigen_cp.cli.compile import compile_command
 from nkigen_cp.cli.demo import demo_command
+from nkigen_cp.cli.explain import explain_command
 from nkigen_cp.cli.ops import ops_command
 from nkigen_cp.cli.sensitivity import sensitivity_command
 from nkigen_cp.cli.simulate import simulate_command
@@ -24,6 +25,7 @@ def main() -> None:
 
 for _command in (
     compile_command,
+    explain_command,
     simulate_command,
     demo_command,
     sweep_command,

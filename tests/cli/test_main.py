@@ -112,6 +112,35 @@ def test_targets_table() -> None:
 
 
 @pytest.mark.slow
+def test_explain_prints_text_or_json_or_writes_a_page(program: str, tmp_path: Path) -> None:
+    command = ("explain", f"{program}:scale", *ARGS, "--effort", "fast")
+    shown = _run(*command)
+    assert shown.exit_code == 0, shown.stderr
+    assert shown.stdout.startswith("kernel    scale on trn2\n")
+    page = tmp_path / "scale.html"
+    written = _run(*command, "--html", str(page))
+    assert written.stdout == f"wrote {page}\n"
+    assert page.read_text().startswith("<!doctype html>")
+    record = json.loads(_run(*command, "--json").stdout)
+    assert f"{record['summary']['latency_ns']:,} ns on the engine timeline" in shown.stdout
+
+
+def test_explain_takes_a_plan_file(program: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert _run("compile", f"{program}:scale", *ARGS, "--effort", "fast", "-o", str(out)).stdout
+    shown = _run("explain", str(out / "plan.json"))
+    assert shown.stdout == (out / "report.txt").read_text()
+    wrong = _run("explain", str(out / "plan.json"), *ARGS)
+    assert wrong.exit_code == 1
+    assert "leave out --arg" in wrong.stderr
+
+
+def test_explain_writes_pages_only_as_html(program: str) -> None:
+    wrong = _run("explain", f"{program}:scale", *ARGS, "--html", "a.pdf")
+    assert wrong.exit_code == 1
+    assert "must end in .html" in wrong.stderr
+
+
 def test_demo_agrees_with_numpy(tmp_path: Path) -> None:
     result = _run("demo", "--effort", "fast", "-o", str(tmp_path))
     assert result.exit_code == 0, result.output
