@@ -58,15 +58,26 @@ def build(graph: Graph, options: SolveOptions, what: str = "solving") -> Built:
 
 def build_for(graph: Graph, options: SolveOptions, target: Target, what: str = "solving") -> Built:
     """``build`` for a target that has no name or file."""
+    plan = solve_for(graph, options, target, what)
+    return Built(graph=graph, plan=plan, kernel=cp.lower(plan))
+
+
+def solve_for(
+    graph: Graph, options: SolveOptions, target: Target, what: str = "solving"
+) -> cp.Plan:
+    """Solve for a target, with progress on a terminal.
+
+    Raises:
+        NkigenError: no plan exists.
+    """
     with solving(what) as on_progress:
-        plan = cp.solve(
+        return cp.solve(
             graph,
             target=target,
             effort=options.effort,
             matmul_precision=options.matmul_precision,
             on_progress=on_progress,
         )
-    return Built(graph=graph, plan=plan, kernel=cp.lower(plan))
 
 
 def save(built: Built, directory: Path) -> tuple[Path, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from nkigen_cp.cli.output import print_json
 from nkigen_cp.errors import NkigenError, TargetError
@@ -65,12 +66,22 @@ def find_target(name: str) -> Target:
     raise TargetError(f"--target {name!r}: allowed is {', '.join(TARGETS)} or a target file")
 
 
+def _complete_target(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The shipped targets; behind anything else the shell completes a file."""
+    del ctx, parameter
+    names = [CompletionItem(name) for name in TARGETS if name.startswith(incomplete)]
+    return names or [CompletionItem(incomplete, type="file")]
+
+
 _SOLVE_OPTIONS = (
     click.option(
         "--target",
         default="trn2",
         show_default=True,
         metavar="NAME|PATH",
+        shell_complete=_complete_target,
         help=f"One of {', '.join(TARGETS)}, or a target file.",
     ),
     click.option(

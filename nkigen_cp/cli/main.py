@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import click
 
+from nkigen_cp.cli.bench import bench_command
 from nkigen_cp.cli.compile import compile_command
+from nkigen_cp.cli.completion import completion_command
 from nkigen_cp.cli.demo import demo_command
+from nkigen_cp.cli.diff import diff_command
+from nkigen_cp.cli.doctor import doctor_command
 from nkigen_cp.cli.explain import explain_command
 from nkigen_cp.cli.ops import ops_command
 from nkigen_cp.cli.sensitivity import sensitivity_command
@@ -30,7 +34,11 @@ for _command in (
     demo_command,
     sweep_command,
     sensitivity_command,
+    diff_command,
+    bench_command,
     targets_command,
     ops_command,
+    doctor_command,
+    completion_command,
 ):
     main.add_command(_command)
