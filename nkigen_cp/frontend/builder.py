@@ -60,7 +60,12 @@ class Builder:
     def call_ufunc(
         self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Run the handler of a ufunc, or of one of its methods (``np.add.reduce``)."""
+        """Run the handler of a ufunc, or of one of its methods (``np.add.reduce``).
+
+        Where a mask ``where`` does not hold, ``out`` keeps what it has.
+        """
+        if method == "__call__" and kwargs.get("where", True) is not True:
+            return self._masked(ufunc, inputs, kwargs)
 
         def handle(_: object, args: tuple[Any, ...], others: dict[str, Any]) -> Any:
             return self.tables.call_ufunc(ufunc, method, args, others)
@@ -68,6 +73,16 @@ class Builder:
         return call_settled(
             self, Callee(function=getattr(ufunc, method), handle=handle), inputs, kwargs
         )
+
+    def _masked(self, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        others = {k: v for k, v in kwargs.items() if k not in ("where", "out")}
+        result = cast("Any", ufunc)(*inputs, **others)
+        out = cast("Any", kwargs.get("out"))
+        if out is None:
+            return result  # the other elements may be anything
+        target = cast("Any", out[0] if isinstance(out, tuple) else out)
+        chosen = cast("Any", np).where(kwargs["where"], result, target)
+        return store(self, chosen, target, str(cast("Any", ufunc).__name__))
 
     def current(self, array: TracedTensor) -> int:
         """The number of the tensor that an array is now."""
@@ -140,7 +155,7 @@ class Builder:
         axes = tuple(f"d{i}" for i in range(values.ndim))
         memory = Memory(known=True, filled=filled)
         return TracedTensor(
-            builder=self, shape=values.shape, element=row, axes=axes, memory=memory, real=values
+            builder=self, shape=values.shape, element=row, axes=axes, memory=memory, literal=values
         )
 
     def emit(self, step: Step, shape: tuple[int, ...], element: DType) -> TracedTensor:

@@ -30,7 +30,8 @@ class _Tracing(threading.local):
 _TRACING = _Tracing()
 _LOCK = threading.Lock()
 _COUNT = [0]
-_NUMPYS: dict[str, Any] = {name: getattr(np, name) for name in (*_FILLS, "full")}
+_COPIES = ("array", "asarray", "asanyarray", "ascontiguousarray")
+_NUMPYS: dict[str, Any] = {name: getattr(np, name) for name in (*_FILLS, "full", *_COPIES)}
 
 
 @contextmanager
@@ -70,6 +71,37 @@ def _ours(name: str) -> Callable[..., Any]:
     return create
 
 
+def _of_arrays(name: str) -> Callable[..., Any]:
+    """``numpy.array`` and its kind, also of traced arrays and of lists of them."""
+    numpys = _NUMPYS[name]
+
+    def create(value: Any, dtype: Any = None, **options: Any) -> Any:
+        caller = sys._getframe(1).f_code.co_filename  # pyright: ignore[reportPrivateUsage]
+        if not _holds_traced(value) or is_own_file(caller):
+            return numpys(value, dtype, **options)
+        found = _stacked(value)
+        copies = name == "array" and options.get("copy", True)
+        if dtype is not None:
+            return found.astype(dtype, copy=bool(copies))
+        return found.copy() if copies else found
+
+    create.__name__ = name
+    return create
+
+
+def _holds_traced(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(_holds_traced(v) for v in cast("list[Any]", value))
+    return isinstance(value, TracedTensor)
+
+
+def _stacked(value: Any) -> Any:
+    """Nested lists as one array."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    return cast("Any", np).stack([_stacked(v) for v in cast("list[Any]", value)])
+
+
 def _made(builder: Builder, values: Any, fill: Any) -> Any:
     values[...] = fill
     return builder.known(values, filled=np.asarray(fill, values.dtype))
@@ -86,7 +118,9 @@ def _full(builder: Builder, shape: Any, fill_value: Any, dtype: Any = None, **ot
     return builder.known(values, filled=values.ravel()[0] if np.ndim(fill_value) == 0 else None)
 
 
-_OURS: dict[str, Callable[..., Any]] = {name: _ours(name) for name in _NUMPYS}
+_OURS: dict[str, Callable[..., Any]] = {
+    name: _of_arrays(name) if name in _COPIES else _ours(name) for name in _NUMPYS
+}
 
 
 def _like(fill: int | None) -> Handler:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from nkigen_cp.errors import UnsupportedError
 from nkigen_cp.frontend.callsite import located
 
@@ -44,6 +46,8 @@ class Tables:
             handler, name = self.ufuncs.get(ufunc), _name(ufunc)
         else:
             handler, name = self.ufunc_methods.get((ufunc, method)), f"{_name(ufunc)}.{method}"
+        if handler is None and method == "outer" and ufunc in self.ufuncs:
+            handler = _outer(ufunc)
         if handler is None:
             raise self._unknown(name)
         return _run(handler, name, inputs, kwargs)
@@ -56,6 +60,17 @@ class Tables:
             f"numpy.{name} is not supported on traced tensors; the nearest supported name is "
             f"{near}",
         )
+
+
+def _outer(ufunc: Any) -> Handler:
+    """The ufunc of every element of one array with every element of another."""
+
+    def handle(a: Any, b: Any, /, **options: Any) -> Any:
+        xp: Any = np
+        spread = xp.reshape(a, (*xp.shape(a), *(1,) * np.ndim(b)))
+        return ufunc(spread, b, **options)
+
+    return handle
 
 
 def _name(function: Any) -> str:

@@ -325,4 +325,5 @@ FUNCTIONS: dict[Callable[..., Any], Handler] = {
     np.where: where,
     cast("Any", np).clip: clip,
     np.round: round_to,
+    np.around: round_to,
 }

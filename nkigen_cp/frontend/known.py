@@ -33,8 +33,8 @@ class Callee:
 
 def values_of(array: TracedTensor) -> Array:
     """A known array's values, as a numpy view of its memory."""
-    if array.real is not None:
-        return array.real
+    if array.literal is not None:
+        return array.literal
     assert array.origin is not None
     above, step = values_of(array.origin.array), array.origin.step
     if step is None:

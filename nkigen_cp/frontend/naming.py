@@ -122,7 +122,7 @@ def variable_of(array: Array, frames: tuple[FrameType, ...]) -> str | None:
     """The innermost variable, local or global, that holds the captured array, with its prefix."""
     for depth in range(len(frames) - 1, -1, -1):
         for variable, value in frames[depth].f_locals.items():
-            if value is array or (isinstance(value, TracedTensor) and value.real is array):
+            if value is array or (isinstance(value, TracedTensor) and value.literal is array):
                 return prefix_of(frames[: depth + 1]) + variable
     for variable, value in frames[-1].f_globals.items() if frames else ():
         if value is array:

@@ -62,6 +62,11 @@ def rsqrt(x: Any) -> Any:
     return _apply("rsqrt", x)
 
 
+def constant(value: Any, dtype: Any = None) -> Any:
+    """An array that is known while tracing."""
+    return np.asarray(value, dtype)
+
+
 def gather_rows(x: Any, index: Any, axis: int = 0) -> Any:
     """The positions of one axis that ``index`` names, as ``numpy.take``; each may be traced."""
     if any(isinstance(v, TracedTensor) for v in (x, index)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from nkigen_cp.frontend.builder import Read, Step
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.elementwise import elementwise
-from nkigen_cp.frontend.operands import along, cast_to, normalize_axes
+from nkigen_cp.frontend.elementwise import where as choose
+from nkigen_cp.frontend.operands import along, as_tensor, cast_to, normalize_axes
 from nkigen_cp.frontend.rearrange import diagonal
+from nkigen_cp.frontend.shape import broadcast_to
 from nkigen_cp.frontend.tensor import TracedTensor
-from nkigen_cp.ir.dtypes import INT32, UINT32, DType
+from nkigen_cp.ir.dtypes import FLOAT32, INT32, UINT32, DType
 from nkigen_cp.ir.tensor.graph import DimIndex
 from nkigen_cp.ir.tensor.promotion import result_dtype
 from nkigen_cp.ir.tensor.table import OPS
@@ -57,29 +60,103 @@ def reduce(kind: str, x: TracedTensor, axis: Any, keepdims: bool, dtype: object)
     return x.builder.emit(step, shape, element)
 
 
-def _typed(kind: str) -> Handler:
-    def handle(
-        a: TracedTensor, axis: Any = None, dtype: object = None, *, keepdims: bool = False
-    ) -> TracedTensor:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fold:
+    """How a reduction takes one more element, and what changes nothing."""
+
+    kind: str
+    neutral: float
+
+
+_FOLDS: dict[str, _Fold] = {
+    "sum": _Fold(kind="add", neutral=0),
+    "prod": _Fold(kind="multiply", neutral=1),
+    "max": _Fold(kind="maximum", neutral=-np.inf),
+    "min": _Fold(kind="minimum", neutral=np.inf),
+}
+
+
+def _neutral(fold: _Fold, a: TracedTensor) -> float:
+    """What changes nothing among elements of a type."""
+    if a.element.is_float or not math.isinf(fold.neutral):
+        return fold.neutral
+    if a.element.kind == "bool":
+        return int(fold.neutral > 0)
+    limits = np.iinfo(a.element.name)
+    return limits.max if fold.neutral > 0 else limits.min
+
+
+def _folded(  # noqa: PLR0913 - numpy's arguments
+    kind: str,
+    a: TracedTensor,
+    *,
+    axis: Any,
+    dtype: object,
+    keepdims: bool,
+    initial: Any,
+    where: Any,
+) -> TracedTensor:
+    """A reduction of the elements where a mask holds, begun with a number."""
+    fold = _FOLDS[kind]
+    if where is not True:
+        a = choose(where, a, _neutral(fold, a))
+    if initial is None:
         return reduce(kind, a, axis, keepdims, dtype)
+    sizes = [a.shape[d] for d in normalize_axes(axis, a.ndim)]
+    if math.prod(sizes) == 0 and kind in ("max", "min"):
+        none = reduce("sum", a, axis, keepdims, a.dtype)
+        return elementwise("add", none, initial)
+    return elementwise(fold.kind, reduce(kind, a, axis, keepdims, dtype), initial)
+
+
+def _typed(kind: str, first: Any = None) -> Handler:
+    def handle(
+        a: TracedTensor,
+        axis: Any = first,
+        dtype: object = None,
+        *,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> TracedTensor:
+        return _folded(
+            kind, a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial, where=where
+        )
 
     return handle
 
 
 def _plain(kind: str) -> Handler:
-    def handle(a: TracedTensor, axis: Any = None, *, keepdims: bool = False) -> TracedTensor:
-        return reduce(kind, a, axis, keepdims, None)
-
-    return handle
-
-
-def _ufunc_reduce(kind: str) -> Handler:
     def handle(
-        a: TracedTensor, axis: Any = 0, dtype: object = None, *, keepdims: bool = False
+        a: TracedTensor,
+        axis: Any = None,
+        *,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
     ) -> TracedTensor:
-        return reduce(kind, a, axis, keepdims, dtype)
+        return _folded(
+            kind, a, axis=axis, dtype=None, keepdims=keepdims, initial=initial, where=where
+        )
 
     return handle
+
+
+def mean(
+    a: TracedTensor,
+    axis: Any = None,
+    dtype: object = None,
+    *,
+    keepdims: bool = False,
+    where: Any = True,
+) -> TracedTensor:
+    """The sum divided by the number of elements, of those where a mask holds."""
+    if where is True:
+        return reduce("mean", a, axis, keepdims, dtype)
+    mask = broadcast_to(as_tensor(a.builder, where), a.shape)
+    total = reduce("sum", choose(mask, a, 0), axis, keepdims, dtype)
+    count = reduce("sum", cast_to(mask, FLOAT32), axis, keepdims, None)
+    return elementwise("divide", total, count)
 
 
 def _of_truth(kind: str) -> Handler:
@@ -162,7 +239,7 @@ def trace_of(a: TracedTensor, offset: int = 0, axis1: Any = 0, axis2: Any = 1) -
 
 FUNCTIONS: dict[Callable[..., Any], Handler] = {
     np.sum: _typed("sum"),
-    np.mean: _typed("mean"),
+    np.mean: mean,
     np.max: _plain("max"),
     np.amax: _plain("max"),
     np.min: _plain("min"),
@@ -177,9 +254,21 @@ FUNCTIONS: dict[Callable[..., Any], Handler] = {
     np.trace: trace_of,
 }
 
+
+def _reduced_truth(kind: str) -> Handler:
+    """``numpy.logical_and.reduce`` and its kind, along the first axis by default."""
+
+    def handle(a: TracedTensor, axis: Any = 0, *, keepdims: bool = False) -> TracedTensor:
+        return _of_truth(kind)(a, axis, keepdims=keepdims)
+
+    return handle
+
+
 UFUNC_METHODS: dict[tuple[np.ufunc, str], Handler] = {
-    (np.add, "reduce"): _ufunc_reduce("sum"),
-    (np.maximum, "reduce"): _ufunc_reduce("max"),
-    (np.minimum, "reduce"): _ufunc_reduce("min"),
-    (np.multiply, "reduce"): _ufunc_reduce("prod"),
+    (np.add, "reduce"): _typed("sum", 0),
+    (np.maximum, "reduce"): _typed("max", 0),
+    (np.minimum, "reduce"): _typed("min", 0),
+    (np.multiply, "reduce"): _typed("prod", 0),
+    (np.logical_and, "reduce"): _reduced_truth("min"),
+    (np.logical_or, "reduce"): _reduced_truth("max"),
 }

@@ -13,6 +13,7 @@ from nkigen_cp.errors import ShapeError, UnsupportedError
 from nkigen_cp.frontend.callsite import located
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.memory import duplicate_of, view_of
+from nkigen_cp.frontend.named import named
 from nkigen_cp.frontend.operands import (
     along,
     broadcast_index,
@@ -239,6 +240,7 @@ FUNCTIONS: dict[Callable[..., Any], Handler] = {
     np.shape: shape_of,  # pyright: ignore[reportUnknownMemberType]
     np.size: size,
     cast("Callable[..., Any]", np.ndarray.astype): astype,
+    **named({"astype": astype}),
 }
 
 VIEWS: tuple[Callable[..., Any], ...] = (

@@ -76,7 +76,8 @@ def _needs_value(what: str, known: Method) -> Method:
         raise located(
             TraceError,
             f"{what} of a traced tensor needs its value, which is not known while tracing; "
-            "use numpy functions on the tensor, or pass the value as a static argument",
+            "use numpy functions on the tensor (numpy.take where it is an index of a captured "
+            "array), or pass the value as a static argument",
         )
 
     return apply
@@ -93,8 +94,8 @@ def _listed(values: Array) -> Any:
 class TracedTensor:
     """An array of the program being traced: its own, or a view of the memory of another one.
 
-    ``held`` is the number of the tensor that it was when last looked at, -1 for none; ``real`` are
-    its values where they are known while tracing. ``origin`` is what it is a view of.
+    ``held`` is the number of the tensor that it was when last looked at, -1 for none; ``literal``
+    are its values where they are known while tracing. ``origin`` is what it is a view of.
     """
 
     __slots__ = (
@@ -102,9 +103,9 @@ class TracedTensor:
         "builder",
         "element",
         "held",
+        "literal",
         "memory",
         "origin",
-        "real",
         "shape",
         "version",
     )
@@ -118,7 +119,7 @@ class TracedTensor:
         axes: tuple[str, ...],
         memory: Memory,
         held: int = -1,
-        real: Array | None = None,
+        literal: Array | None = None,
     ) -> None:
         self.builder = builder
         self.shape = shape
@@ -126,7 +127,7 @@ class TracedTensor:
         self.axes = axes
         self.memory = memory
         self.held = held
-        self.real = real
+        self.literal = literal
         self.version = memory.version
         self.origin: Origin | None = None
 
@@ -155,6 +156,32 @@ class TracedTensor:
     @property
     def T(self) -> Any:  # noqa: N802 (numpy's name)
         return self.transpose()
+
+    @property
+    def mT(self) -> Any:  # noqa: N802 (numpy's name)
+        return self.swapaxes(-1, -2)
+
+    @property
+    def flat(self) -> Any:
+        """All elements in row-major order; written to through subscripts of the array itself."""
+        return self.ravel()
+
+    @property
+    def real(self) -> Any:
+        return self
+
+    @property
+    def itemsize(self) -> int:
+        return self.element.size_bytes
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.itemsize
+
+    def sort(self, axis: int = -1, kind: object = None) -> None:
+        """Bring the elements along an axis in ascending order, in place."""
+        del kind
+        self[...] = cast("Any", np).sort(self, axis=axis)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -235,4 +262,8 @@ class TracedTensor:
     argmax, argmin = _method(np.argmax), _method(np.argmin)
     argsort = _method(np.argsort)
     dot, cumsum, cumprod = _method(np.dot), _method(np.cumsum), _method(np.cumprod)
-    take = _method(np.take)
+    var, std, prod = _method(np.var), _method(np.std), _method(np.prod)
+    any, all, trace = _method(np.any), _method(np.all), _method(np.trace)
+    diagonal, round, take = _method(np.diagonal), _method(np.round), _method(np.take)
+    clip, put = _method(cast("Any", np).clip), _method(np.put)
+    conj, conjugate = _unary(np.conjugate), _unary(np.conjugate)

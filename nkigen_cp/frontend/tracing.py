@@ -14,6 +14,8 @@ from numpy.typing import DTypeLike
 
 from nkigen_cp.errors import ArgumentError, TraceError
 from nkigen_cp.frontend import (
+    assembled,
+    composed,
     creation,
     elementwise,
     gathering,
@@ -56,13 +58,18 @@ TABLES = Tables(
         **writing.FUNCTIONS,
         **gathering.FUNCTIONS,
         **placing.FUNCTIONS,
+        **composed.FUNCTIONS,
+        **assembled.FUNCTIONS,
+        **assembled.WRITES,
     },
-    ufuncs={**elementwise.UFUNCS, **linalg.UFUNCS},
+    ufuncs={**elementwise.UFUNCS, **linalg.UFUNCS, **composed.UFUNCS},
     ufunc_methods={**reductions.UFUNC_METHODS, **running.UFUNC_METHODS},
     views=(
         *indexing.FUNCTIONS,
         *writing.FUNCTIONS,
         *placing.FUNCTIONS,
+        *assembled.WRITES,
+        *assembled.VIEWS,
         *shape.VIEWS,
         *joining.VIEWS,
         *rearrange.VIEWS,

@@ -148,13 +148,13 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     (_truth, TraceError, "truth value"),
     (lambda x: float(x[0]), TraceError, "float"),
     (lambda x: [0, 1][x], TraceError, "index"),
-    (lambda x: np.asarray(x) + 1, TraceError, "numpy array"),
-    (lambda x: np.heaviside(x, 1) + 1, TypeError, "numpy.heaviside"),
+    (lambda x: np.stack([1, 2])[x], TraceError, "numpy array|index"),
+    (lambda x: np.frexp(x)[0] + 1, TypeError, "numpy.frexp"),
     (lambda x: np.linalg.det(x) + 1, TypeError, "numpy.det"),
     (lambda x: np.nextafter(x, 0), TypeError, "numpy.nextafter"),
-    (lambda x: np.float_power(x, 2), TypeError, "numpy.float_power.*power"),
-    (lambda x: np.nanmax(x) + 1, TypeError, "nearest.*max"),
-    (lambda x: np.add.outer(x, x) + 1, TypeError, "add.outer"),
+    (lambda x: np.gcd(x, 2), TypeError, "numpy.gcd.*nearest"),
+    (lambda x: np.nanargmax(x) + 1, TypeError, "nearest.*max"),
+    (lambda x: np.add.reduceat(x, [0, 1]) + 1, TypeError, "add.reduceat"),
 ]
 
 

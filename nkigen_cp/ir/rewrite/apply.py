@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from nkigen_cp.ir.dtypes import BOOL, FLOAT32, DType, dtype
 from nkigen_cp.ir.rewrite.draft import Draft
 from nkigen_cp.ir.rewrite.index import plain_dims, renumber, used_axes
@@ -51,9 +53,9 @@ class _Builder:
     """
 
     match: Match
-    visited: dict[int, Operand] = field(default_factory=dict[int, Operand])
-    built: dict[tuple[str, str, tuple[Input, ...]], Operand] = field(
-        default_factory=dict[tuple[str, str, tuple[Input, ...]], Operand]
+    visited: dict[int, Input] = field(default_factory=dict[int, Input])
+    built: dict[tuple[str, str, tuple[Input, ...]], Input] = field(
+        default_factory=dict[tuple[str, str, tuple[Input, ...]], Input]
     )
     introduced: list[str] = field(default_factory=list[str])
 
@@ -64,7 +66,8 @@ class _Builder:
                 inputs = tuple(self.value(a) for a in template.args)
                 key = (template.kind, template.dtype, inputs)
                 if key not in self.built:
-                    self.built[key] = self.introduce(template, inputs)
+                    known = _computed(template.kind, inputs)
+                    self.built[key] = known or self.introduce(template, inputs)
                 self.visited[id(template)] = self.built[key]
             return self.visited[id(template)]
         if isinstance(template, Fold):
@@ -132,6 +135,17 @@ class _Builder:
             dtype=dtype,
             axes=tuple(f"d{k}" if d < 0 else axes[d].name for k, d in enumerate(dims)),
         )
+
+
+def _computed(kind: str, inputs: Sequence[Input]) -> Immediate | None:
+    """What an op makes of numbers alone."""
+    values = [i.value for i in inputs if isinstance(i, Immediate)]
+    numbers = [np.float32(v) if isinstance(v, float) else v for v in values]
+    if len(numbers) < len(inputs):
+        return None
+    with np.errstate(all="ignore"):
+        found = np.asarray(OPS[kind].meaning(*numbers)).item()
+    return Immediate(value=int(found) if isinstance(found, bool) else found)
 
 
 def _attributes(kind: str, result: DType) -> dict[str, Attr]:
