@@ -24,6 +24,7 @@ from nkigen_cp.frontend.elementwise import elementwise
 from nkigen_cp.frontend.tracing import TABLES
 from nkigen_cp.ir.factor.refine import refine
 from nkigen_cp.ir.rewrite import canonicalise
+from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.ir.tensor.row import Family, OpRow
 from nkigen_cp.ir.tensor.table import OPS
 from nkigen_cp.solver.instance import build_instance
@@ -109,14 +110,24 @@ def _sample(row: OpRow) -> Callable[..., Any]:
     return lambda *x: elementwise(row.name, *x)
 
 
+def sample_graph(row: OpRow, dtype: str) -> Graph | None:
+    """A kernel that has only this op, in one type; None for an op of integers in another one.
+
+    Raises:
+        NkigenError: the op is not accepted in the type.
+    """
+    if row.integers and np.dtype(dtype).kind not in "iub":
+        return None
+    count = row.arity if row.name not in _SAMPLES else 1
+    return trace(_sample(row), *[spec((ROWS, COLUMNS), dtype)] * count)
+
+
 def _instructions(row: OpRow, dtype: str) -> tuple[str, ...]:
     """Candidates for a kernel with the op in one type; none where it is not accepted."""
-    if row.integers and np.dtype(dtype).kind not in "iub":
-        return ()
     try:
-        sample = _sample(row)
-        count = row.arity if row.name not in _SAMPLES else 1
-        graph = trace(sample, *[spec((ROWS, COLUMNS), dtype)] * count)
+        graph = sample_graph(row, dtype)
+        if graph is None:
+            return ()
         instance = build_instance(refine(canonicalise(graph, matmul_precision="exact")), TRN2)
     except NkigenError:
         return ()

@@ -48,15 +48,17 @@ def _improved(program: Program, plan: PlanData, target: Target, level: Level) ->
         return plan
     measure = Measure(program=program, plan=plan, target=target, path=level.path)
     problem = gather(measure, level, target)
-    effort, before = plan.options.effort, _time_ns(program, plan, target, level)
+    effort = plan.options.effort
     found = pipelined(problem, effort) if level.path else reordered(problem, effort)
-    if found is None:
+    as_it_is = found is not None and not level.path and found.order == tuple(sorted(found.order))
+    if found is None or as_it_is:
         return plan
     rooms = [room.place for room in problem.rooms]
     changed = _applied(plan, level, found, dict(zip(rooms, found.copies, strict=True)), target)
-    if changed is None or _time_ns(program, changed, target, level) > WORTH * before:
+    if changed is None:
         return plan
-    return changed
+    before, after = (_time_ns(program, p, target, level) for p in (plan, changed))
+    return changed if after <= WORTH * before else plan
 
 
 def _time_ns(program: Program, plan: PlanData, target: Target, level: Level) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -35,18 +36,25 @@ def reordered(problem: Problem, effort: str) -> Schedule | None:
     None if no order seems to fit; a level's need of SBUF is taken for a little more than it is.
     """
     rigid = Rigid(problem)
-    found = _passes(rigid, effort)
+    least = rigid.least_ns()
     listing = (_one_pass(rigid, order) for order in listed(problem, "fast"))
-    found += [s for s in listing if s is not None]
+    found: list[Schedule] = []
+    for schedule in itertools.chain(_passes(rigid, effort), listing):
+        if schedule is not None:
+            found.append(schedule)
+            if schedule.length_ns <= least:
+                break
     return min(found, key=lambda s: s.length_ns, default=None)
 
 
-def _passes(rigid: Rigid, effort: str) -> list[Schedule]:
+def _passes(rigid: Rigid, effort: str) -> Iterator[Schedule]:
     """Orders of one pass that fit: the given one, and what list schedules become."""
     given = tuple(range(len(rigid.length)))
     orders = dict.fromkeys((given, *(_by_list(rigid, u) for u in URGENCY)))
-    begun = [_one_pass(rigid, order) for order in orders]
-    return [_moved(rigid, s, ROUNDS[effort]) for s in begun if s is not None]
+    for order in orders:
+        begun = _one_pass(rigid, order)
+        if begun is not None:
+            yield _moved(rigid, begun, ROUNDS[effort])
 
 
 def _one_pass(rigid: Rigid, order: tuple[int, ...]) -> Schedule | None:
@@ -199,11 +207,13 @@ def _by_list(rigid: Rigid, urgency: float) -> tuple[int, ...]:
 
 def _moved(rigid: Rigid, best: Schedule, rounds: int) -> Schedule:
     """Items put elsewhere between what they need and what needs them, while that helps."""
-    left = STARTS
+    left, least = STARTS, rigid.least_ns()
     for _ in range(rounds):
         start = best.length_ns
         for item in best.order if left > 0 else ():
             for order in _elsewhere(rigid, best.order, item):
+                if best.length_ns <= least:
+                    return best
                 left -= len(order)
                 time_ns = rigid.pass_ns(order)
                 if time_ns < best.length_ns and _fits(rigid, order, best):

@@ -34,8 +34,8 @@ Spans = Mapping[str, Span]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alone:
-    """An item on an idle chip: its span per lane, and how many instructions it consists of."""
+class _Alone:
+    """An item by itself: its spans, and how many instructions its source has."""
 
     spans: Spans
     instructions: int
@@ -49,11 +49,19 @@ class Measure:
     plan: PlanData
     target: Target
     path: Path
-    alone: dict[str, Alone] = field(default_factory=lambda: {})
+    alone: dict[str, _Alone] = field(default_factory=dict[str, "_Alone"])
 
     def spans(self, item: Item) -> Spans:
         """Per lane, the item's span on an idle chip."""
         return self._alone(item).spans
+
+    def _alone(self, item: Item) -> _Alone:
+        if item.name not in self.alone:
+            kernel = self.kernel(item.steps)
+            found = _spans(simulated(kernel, self.target).events, ())
+            count = sum(isinstance(s, Instruction) for s in walk(kernel.body))
+            self.alone[item.name] = _Alone(spans=found, instructions=count)
+        return self.alone[item.name]
 
     def lag_ns(self, before: Item, item: Item) -> int:
         """Least time from the start of ``before`` to that of ``item``, which depends on it.
@@ -66,15 +74,6 @@ class Measure:
         found = _spans(simulated(both, self.target).events, known)
         alone = self.spans(item)
         return max((s.last_ns - alone[e].last_ns for e, s in found.items()), default=0)
-
-    def _alone(self, item: Item) -> Alone:
-        if item.name not in self.alone:
-            kernel = self.kernel(item.steps)
-            self.alone[item.name] = Alone(
-                spans=_spans(simulated(kernel, self.target).events, ()),
-                instructions=sum(isinstance(s, Instruction) for s in walk(kernel.body)),
-            )
-        return self.alone[item.name]
 
     def kernel(self, steps: Sequence[Step]) -> Kernel:
         return lower_steps(self.program, self.plan, steps, self.path)

@@ -83,6 +83,28 @@ class Rigid:
                 busy[lane] += last - first
         return max(busy)
 
+    def least_ns(self) -> int:
+        """What no pass takes less than: items one behind the other, or the work of a lane.
+
+        A lane starts when its first item can at the earliest, and behind its last one comes what
+        has to follow that.
+        """
+        count = len(self.length)
+        head, way = [0] * count, [*self.length]
+        for k in range(count):  # what an item needs comes before it in the plan
+            head[k] = max((head[p] + lag for p, lag in self.before[k]), default=0)
+        for k in reversed(range(count)):
+            for p, lag in self.before[k]:
+                way[p] = max(way[p], lag + way[k])
+        least = max((a + b for a, b in zip(head, way, strict=True)), default=0)
+        for lane in range(len(QUEUES)):
+            on = [(k, *at) for k, lanes in enumerate(self.lanes) for n, *at in lanes if n == lane]
+            if on:
+                first = min(head[k] + begin for k, begin, _ in on)
+                rest = min(way[k] - end for k, _, end in on)
+                least = max(least, first + sum(end - begin for _, begin, end in on) + rest)
+        return least
+
     def pass_ns(self, order: Sequence[int]) -> int:
         """Until the last item of one pass has finished."""
         run = self.running()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nkigen_cp.ir.factor.program import Program
-from nkigen_cp.solver.plan import Spec
+from nkigen_cp.ir.dtypes import DType
+from nkigen_cp.ir.factor.program import Factor, Program
+from nkigen_cp.solver.plan import Spec, Tiled
 from nkigen_cp.solver.plan.layout import Layout
 from nkigen_cp.targets.target import Target
 
@@ -53,13 +54,29 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A whole form to or from HBM: the loops over its DMAs, and their time."""
+
+    loops: tuple[Tiled, ...]
+    dma_ns: float
+
+
+Alike = tuple[tuple[Factor, ...], DType, Layout, tuple[str, ...]]
+"""Factors, type, layout and walked digits of a form: all that its passage depends on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What candidate generation needs to know."""
+    """What candidate generation needs to know.
+
+    ``passages`` remembers those that were priced, as many tensors are alike.
+    """
 
     program: Program
     target: Target
     in_hbm: frozenset[str] = field(default_factory=frozenset[str])  # inputs and bound constants
     tiles: tuple[int, ...] = ()  # partitions that pins want tiles to span
+    passages: dict[Alike, Passage] = field(default_factory=dict[Alike, Passage], compare=False)
 
 
 def repeated(busy_ns: Mapping[str, int], trips: int) -> dict[str, int]:

@@ -22,13 +22,14 @@ from nkigen_cp.solver.moves import (
     generate_moves,
     identity_store,
     load_moves,
+    passage,
     replicate_moves,
     transpose_moves,
 )
 from nkigen_cp.solver.plan import Generate, Store
 from nkigen_cp.solver.plan.layout import CHUNK, Layout, geometry, partition_bytes
 from nkigen_cp.solver.reorder import reorder_moves
-from nkigen_cp.solver.store_cost import store_busy_ns, store_loops
+from nkigen_cp.solver.store_cost import store_loops
 from nkigen_cp.solver.stores import natural_layouts
 from nkigen_cp.targets.target import Target
 
@@ -331,9 +332,7 @@ def _spills(around: Around, tensor: FactorTensor, forms: _Forms) -> dict[Layout,
         for x in made:
             if x.replicas > 1:
                 continue
-            store = spill_of(tensor, x)
-            ns = store_busy_ns(around.context.target, tensor, tensor, x, store)
-            found[x] = round(ns) * program.trips(x.home)
+            found[x] = round(passage(around.context, tensor, x).dma_ns) * program.trips(x.home)
     return found
 
 

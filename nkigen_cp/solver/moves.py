@@ -13,7 +13,7 @@ from nkigen_cp.ir.nki.access_rules import PATTERN_DIMS
 from nkigen_cp.ir.nki.cost import OperandShape, busy_ns
 from nkigen_cp.ir.nki.kernel import Memory
 from nkigen_cp.solver.boxes import Extent, merged, spans
-from nkigen_cp.solver.candidates import Context, Move, rounded
+from nkigen_cp.solver.candidates import Context, Move, Passage, rounded
 from nkigen_cp.solver.plan import (
     Generate,
     Load,
@@ -52,18 +52,29 @@ def load_moves(context: Context, tensor: FactorTensor, layout: Layout) -> list[M
     walked = walked_digits(context.program, layout, back)
     if walked is None:
         return []
-    loops = store_loops(tensor, tensor, layout, back, walked)
-    window = {t.digit: t.block for t in loops}
-    busy = load_busy_ns(context.target, tensor, layout, window)
+    passed = passage(context, tensor, layout, walked)
     return [
         Move(
             tensor=tensor.name,
             source=None,
             target=layout,
-            spec=Load(tensor=tensor.name, loops=loops),
-            busy_ns=rounded({"dma": busy}),
+            spec=Load(tensor=tensor.name, loops=passed.loops),
+            busy_ns=rounded({"dma": passed.dma_ns}),
         )
     ]
+
+
+def passage(
+    context: Context, tensor: FactorTensor, layout: Layout, walked: tuple[str, ...] = ()
+) -> Passage:
+    """Loops and time of a form's DMAs, which are the same for loads and stores."""
+    key = (tensor.factors, tensor.dtype, layout, walked)
+    if key not in context.passages:
+        back = identity_store(tensor, "", (), layout.fixed)
+        loops = store_loops(tensor, tensor, layout, back, walked)
+        busy = store_busy_ns(context.target, tensor, tensor, layout, replace(back, loops=loops))
+        context.passages[key] = Passage(loops=loops, dma_ns=busy)
+    return context.passages[key]
 
 
 def transpose_moves(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from nkigen_cp.schedule.improve import pipelined, reordered
@@ -116,3 +118,23 @@ def test_what_does_not_seem_to_fit_keeps_its_order() -> None:
     problem = _problem(*CHAIN, edges=((0, 1), (1, 2)), trips=8, capacity=100)
     assert reordered(problem, "fast") is None
     assert pipelined(problem, "fast") is None
+
+
+def test_no_order_takes_less_than_the_bound() -> None:
+    edges = ((0, 1), (1, 2), (3, 4), (4, 5))
+    problem = _problem("load", "scalar", "vector", "load", "scalar", "vector", edges=edges)
+    rigid = Rigid(problem)
+    assert rigid.least_ns() == 100 + 2 * 100 + 100  # the first load, Scalar twice, Vector
+    times = [rigid.pass_ns(order) for order in itertools.permutations(range(6)) if _legal(order)]
+    assert min(times) == rigid.least_ns()
+
+
+def _legal(order: tuple[int, ...]) -> bool:
+    """Whether both chains of three keep their order."""
+    chains = ([k for k in order if k < 3], [k for k in order if k >= 3])
+    return chains == ([0, 1, 2], [3, 4, 5])
+
+
+def test_a_chain_takes_as_long_as_its_items_together() -> None:
+    rigid = Rigid(_problem(*CHAIN, edges=((0, 1), (1, 2))))
+    assert rigid.least_ns() == rigid.pass_ns((0, 1, 2)) == 300

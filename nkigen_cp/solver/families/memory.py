@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ortools.sat.python import cp_model
@@ -24,33 +25,29 @@ class Term:
 
 def fits(instance: Instance, decisions: Decisions) -> bool:
     """Whether decisions satisfy this family's rows, by plain arithmetic."""
-    capacity = instance.target.sbuf_partition_bytes
-    executed = [instance.candidates[i] for i in decisions.chosen]
-    for k, op in enumerate(instance.order):
-        load = sum(c.sbuf_bytes for c in executed if c.ops[-1] == op)
-        for name, choice in instance.choices.items():
-            load += sum(
-                choice.sizes[x] + making_bytes(choice, x, k)
-                for x in decisions.kept.get(name, ())
-                if choice.alive[x][0] <= k <= choice.alive[x][1]
-            )
-            load += sum(
-                choice.sizes[x] for x in decisions.passed.get(name, ()) if passing(choice, x, k)
-            )
-            load += sum(
-                choice.sizes[x]
-                for x in decisions.spilled.get(name, ())
-                if choice.alive[x][0] <= k <= choice.settled[x]
-            )
-        load += sum(instance.choices[t].sizes[x] for t, x, root in decisions.visiting if root == op)
-        load -= sum(
-            r.size_bytes
-            for r in (instance.reuses[i] for i in decisions.reused)
-            if r.first <= k <= r.last
-        )
-        if load > capacity:
-            return False
-    return True
+    load = [0] * len(instance.order)
+
+    def occupied(positions: Iterable[int], size: int) -> None:
+        for k in positions:
+            load[k] += size
+
+    for name, choice in instance.choices.items():
+        for x in decisions.kept.get(name, ()):
+            occupied(alive(choice, x), choice.sizes[x])
+            occupied(making(choice, x), making_bytes(choice, x))
+        for x in decisions.passed.get(name, ()):
+            occupied(passing(choice, x), choice.sizes[x])
+        for x in decisions.spilled.get(name, ()):
+            occupied(spilling(choice, x), choice.sizes[x])
+    for i in decisions.chosen:
+        candidate = instance.candidates[i]
+        load[instance.position(candidate.ops[-1])] += candidate.sbuf_bytes
+    for tensor, x, root in decisions.visiting:
+        load[instance.position(root)] += instance.choices[tensor].sizes[x]
+    for i in decisions.reused:
+        reuse = instance.reuses[i]
+        occupied(range(reuse.first, reuse.last + 1), -reuse.size_bytes)
+    return max(load, default=0) <= instance.target.sbuf_partition_bytes
 
 
 def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> None:
@@ -63,51 +60,66 @@ def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> No
 
 def rows(instance: Instance, variables: Variables) -> dict[str, list[Term]]:
     """Per step what may be alive there."""
-    found: dict[str, list[Term]] = {}
-    for k, op in enumerate(instance.order):
-        terms = found.setdefault(op, [])
-        for name, choice in instance.choices.items():
-            alive = _alive(instance, variables, choice, k, op)
-            terms += [Term(what=name, size=size, literal=v) for size, v in alive]
-        for reuse, literal in zip(instance.reuses, variables.reused, strict=True):
-            if reuse.first <= k <= reuse.last:
-                terms.append(Term(what=reuse.operand, size=-reuse.size_bytes, literal=literal))
-        for candidate, chosen in zip(instance.candidates, variables.chosen, strict=True):
-            if candidate.ops[-1] == op and candidate.sbuf_bytes:
-                own = f"tiles of {op}"
-                terms.append(Term(what=own, size=candidate.sbuf_bytes, literal=chosen))
-    return found
+    found: list[list[Term]] = [[] for _ in instance.order]
+    visits: dict[tuple[str, Layout], list[tuple[int, cp_model.IntVar]]] = {}
+    for (name, x, root), literal in variables.visiting.items():
+        visits.setdefault((name, x), []).append((instance.position(root), literal))
+    for name, choice in instance.choices.items():
+        for x in choice.layouts:
+            _form(found, variables, choice, x)
+            for k, literal in visits.get((name, x), ()):
+                found[k].append(Term(what=name, size=choice.sizes[x], literal=literal))
+    for reuse, literal in zip(instance.reuses, variables.reused, strict=True):
+        for k in range(reuse.first, reuse.last + 1):
+            found[k].append(Term(what=reuse.operand, size=-reuse.size_bytes, literal=literal))
+    for candidate, chosen in zip(instance.candidates, variables.chosen, strict=True):
+        if candidate.sbuf_bytes:
+            op = candidate.ops[-1]
+            own = Term(what=f"tiles of {op}", size=candidate.sbuf_bytes, literal=chosen)
+            found[instance.position(op)].append(own)
+    return dict(zip(instance.order, found, strict=True))
 
 
-def passing(choice: Choice, layout: Layout, position: int) -> bool:
-    """Whether a form is there that only lasts until it is complete and moved on."""
-    written = choice.alive[layout][0] <= position <= choice.settled.get(layout, -1)
-    return written or position in choice.fetched[layout]
+def _form(found: list[list[Term]], variables: Variables, choice: Choice, x: Layout) -> None:
+    """What one form occupies: kept, only passed on, being spilled."""
+    name, size = choice.tensor.name, choice.sizes[x]
+    besides, made_at = making_bytes(choice, x), making(choice, x)
+    kept = variables.kept[name, x]
+    for k in alive(choice, x):
+        occupied = size + besides if k in made_at else size
+        found[k].append(Term(what=name, size=occupied, literal=kept))
+    passed = variables.passed.get((name, x))
+    if passed is not None:
+        for k in passing(choice, x):
+            found[k].append(Term(what=name, size=size, literal=passed))
+    spilled = variables.spilled.get((name, x))
+    if spilled is not None:
+        for k in spilling(choice, x):
+            found[k].append(Term(what=name, size=size, literal=spilled))
 
 
-def making_bytes(choice: Choice, layout: Layout, position: int) -> int:
+def alive(choice: Choice, layout: Layout) -> range:
+    """Positions at which a form that is kept is there."""
+    first, last = choice.alive[layout]
+    return range(first, last + 1)
+
+
+def making(choice: Choice, layout: Layout) -> tuple[int, ...]:
+    """Positions while it is there at which a move into the form may be made."""
+    return tuple(k for k in choice.fetched[layout] if k in alive(choice, layout))
+
+
+def passing(choice: Choice, layout: Layout) -> tuple[int, ...]:
+    """Positions at which a form is there that only lasts until it is complete and moved on."""
+    written = range(choice.alive[layout][0], choice.settled.get(layout, -1) + 1)
+    return tuple(dict.fromkeys((*written, *choice.fetched[layout])))
+
+
+def spilling(choice: Choice, layout: Layout) -> range:
+    """Positions at which a form is there until it has been stored."""
+    return range(choice.alive[layout][0], choice.settled[layout] + 1)
+
+
+def making_bytes(choice: Choice, layout: Layout) -> int:
     """SBUF that a move into the layout needs besides its source and result."""
-    if position not in choice.fetched[layout]:
-        return 0
     return max((choice.moves[j].sbuf_bytes for j in choice.arrivals.get(layout, ())), default=0)
-
-
-def _alive(
-    instance: Instance, variables: Variables, choice: Choice, k: int, op: str
-) -> list[tuple[int, cp_model.IntVar]]:
-    name = choice.tensor.name
-    terms: list[tuple[int, cp_model.IntVar]] = []
-    for x in choice.layouts:
-        if choice.alive[x][0] <= k <= choice.alive[x][1]:
-            size = choice.sizes[x] + making_bytes(choice, x, k)
-            terms.append((size, variables.kept[name, x]))
-        passed = variables.passed.get((name, x))
-        if passed is not None and passing(choice, x, k):
-            terms.append((choice.sizes[x], passed))
-        visit = variables.visiting.get((name, x, op))
-        if visit is not None:
-            terms.append((choice.sizes[x], visit))
-        spilled = variables.spilled.get((name, x))
-        if spilled is not None and choice.alive[x][0] <= k <= choice.settled[x]:
-            terms.append((choice.sizes[x], spilled))
-    return terms
