@@ -28,7 +28,7 @@ from nkigen_cp.errors import (
     TraceError,
     UnsupportedError,
 )
-from nkigen_cp.frontend import collectives, name, ops, spec, trace
+from nkigen_cp.frontend import collectives, fori_loop, name, ops, spec, trace
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.plan import Plan
 from nkigen_cp.simulate.count import Counts, count
@@ -68,6 +68,7 @@ __all__ = [
     "emit_nki",
     "estimate",
     "first_difference",
+    "fori_loop",
     "fuse",
     "interpret",
     "interpret_ranks",

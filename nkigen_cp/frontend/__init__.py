@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nkigen_cp.frontend.repeated import fori_loop
 from nkigen_cp.frontend.structure import Arguments, Tree, unflatten
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.frontend.tracing import Spec, Traced, name, spec, trace, trace_full
@@ -12,6 +13,7 @@ __all__ = [
     "Traced",
     "TracedTensor",
     "Tree",
+    "fori_loop",
     "name",
     "spec",
     "trace",

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from nkigen_cp.errors import NkigenError
-from nkigen_cp.frontend import collectives, spec, trace
+from nkigen_cp.frontend import collectives, fori_loop, spec, trace
 from nkigen_cp.frontend import ops as more
 from nkigen_cp.frontend.elementwise import elementwise
 from nkigen_cp.frontend.tracing import TABLES
@@ -82,6 +82,7 @@ def functions() -> Iterator[Accepted]:
     for module, prefix in ((more, "cp.ops"), (collectives, "cp.collectives")):
         own = {n: f for n, f in vars(module).items() if _is_public(module, n, f)}
         found |= {f"{prefix}.{n}": f for n, f in own.items()}
+    found["cp.fori_loop"] = fori_loop
     for name, handler in sorted(found.items(), key=lambda e: (not e[0].startswith("np."), e[0])):
         arguments = ", ".join(n for n in inspect.signature(handler).parameters if n != "subok")
         does = (inspect.getdoc(handler) or "").split("\n\n", maxsplit=1)[0].replace("\n", " ")
