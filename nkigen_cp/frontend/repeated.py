@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def _check_same(before: Any, after: Any, turn: int) -> None:
 
 
 def _check_leaf(label: str, was: Any, now: Any, turn: int) -> None:
-    shape: Any = np.shape
+    shape = cast("Any", np).shape
     shapes = [tuple(shape(v)) for v in (was, now)]
     if shapes[0] != shapes[1]:
         raise located(
