@@ -16,6 +16,8 @@ from nkigen_cp.ir.tensor.graph import Attr, Immediate, Input, Op, Operand, Tenso
 from nkigen_cp.ir.tensor.promotion import result_dtype
 from nkigen_cp.ir.tensor.table import OPS, Family, Result
 
+_REDUCING = (Family.REDUCE, Family.CONTRACT)
+
 
 def apply_rules(draft: Draft, rules: Sequence[Rule] = RULES) -> None:
     """Rewrite every op by the first rule that fits it until none does, producers first."""
@@ -79,7 +81,7 @@ class _Builder:
         """Add an op over exactly the axes that its inputs use, and return how the root reads it."""
         draft, root = self.match.draft, self.match.root
         operands = tuple(i for i in inputs if isinstance(i, Operand))
-        reduces = OPS[template.kind].family is Family.REDUCE
+        reduces = OPS[template.kind].family in _REDUCING
         reduced = [n for n, a in enumerate(root.axes) if a.reduced and reduces]
         used = (a for o in operands for a in used_axes(o.index))
         axes = sorted(dict.fromkeys((*used, *reduced)))
@@ -160,7 +162,7 @@ def build(template: Node | Var, match: Match) -> list[str]:
         kind, inputs = "copy", (match.captures[template.name],)
     else:
         kind, inputs = template.kind, tuple(builder.value(a) for a in template.args)
-    reduces = OPS[kind].family is Family.REDUCE
+    reduces = OPS[kind].family in _REDUCING
     kept = [n for n, a in enumerate(root.axes) if reduces or not a.reduced]
     numbers = {old: new for new, old in enumerate(kept)}
     outputs = tuple(renumber(o, numbers) for o in root.outputs)

@@ -22,6 +22,7 @@ from nkigen_cp.ir.rewrite.ranges import (
     limits,
 )
 from nkigen_cp.ir.rewrite.site import Site
+from nkigen_cp.ir.rewrite.whole_products import CONTRACTIONS
 from nkigen_cp.ir.rewrite.words import (
     HALF_BITS,
     WORD_BITS,
@@ -243,4 +244,5 @@ LOWERINGS: Mapping[str, Callable[[Site], Pattern | None]] = {
     "right_shift": _right_shift,
     "power": _power,
     **DIVISIONS,
+    **CONTRACTIONS,
 }
