@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.report import Report, build_report, render_text, write_report
+from nkigen_cp.report.why import Answer, ask
 from nkigen_cp.solver.check import check_plan
 from nkigen_cp.solver.files import plan_text, read_plan, write_plan
 from nkigen_cp.solver.plan import Form, Options, PlanData, Step
+from nkigen_cp.solver.plan.pins import AnyPin, pin
 from nkigen_cp.solver.solve import planned_program
 from nkigen_cp.targets.target import Target
 
@@ -90,6 +93,18 @@ class Plan:
             ArgumentError: the path ends in something else, or cannot be written.
         """
         write_report(self.report_data, Path(path))
+
+    def why(self, tensor: str | AnyPin, **alternative: Any) -> Answer:
+        """What another decision would cost: ``plan.why("scores", partition="k")``.
+
+        Takes what ``cp.pin`` takes, or a pin. The alternative is forced and solved with the budget
+        of this plan; the answer says what changes with it, or what makes it impossible.
+
+        Raises:
+            ArgumentError: the plan has no such tensor or axis, or nothing is asked.
+        """
+        asked = pin(tensor, **alternative) if isinstance(tensor, str) else tensor
+        return ask(self.graph, self.target, self.data, asked)
 
     def to_json(self) -> str:
         """Canonical text: the same plan gives the same bytes."""

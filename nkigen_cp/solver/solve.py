@@ -93,10 +93,11 @@ def canonical(graph: Graph, options: Options) -> Graph:
 
 def planned_program(graph: Graph, plan: PlanData) -> Program:
     """The program that the steps of a plan speak about."""
-    return planned(structured(canonical(graph, plan.options), _structure(plan)))
+    return planned(structured(canonical(graph, plan.options), structure_of(plan)))
 
 
-def _structure(plan: PlanData) -> Structure:
+def structure_of(plan: PlanData) -> Structure:
+    """The cuts and loops of a plan."""
     return Structure(splits=plan.splits, cuts=plan.cuts, loops=plan.loops)
 
 
@@ -206,7 +207,7 @@ class Request:
         if not any("gpsimd" in s.busy_ns for s in plan.steps if s.path):
             return plan
         try:
-            other = self.solved(_structure(plan), admit=sparing("gpsimd"))
+            other = self.solved(structure_of(plan), admit=sparing("gpsimd"))
         except Infeasible:
             return plan  # nothing else was found in the budget
         return self.best((plan, other))
@@ -216,7 +217,7 @@ class Request:
         count = SWAPS[self.options.effort]
         if self.clock is None or not count:
             return plan
-        instance = self.instance(_structure(plan))
+        instance = self.instance(structure_of(plan))
         others = itertools.islice(swapped(instance, plan), count)
         other = min(others, key=self.cost_ns, default=None)
         return plan if other is None else self.best((plan, self.ordered(other)))
@@ -301,7 +302,7 @@ class Request:
 
     def planned(self, plan: PlanData) -> Program:
         """The program that the plan's steps speak about."""
-        return planned(self.program(_structure(plan)))
+        return planned(self.program(structure_of(plan)))
 
     def unordered(self, structure: Structure, *, admit: Admit = everything) -> PlanData:
         """The best plan with these loops, its steps in the order in which they were found.

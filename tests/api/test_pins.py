@@ -12,7 +12,6 @@ import pytest
 
 import nkigen_cp as cp
 from nkigen_cp.errors import ArgumentError, PlanError
-from nkigen_cp.report.build import build_report
 from nkigen_cp.report.model import Report, StepLine
 from nkigen_cp.solver.check import check_plan
 from nkigen_cp.solver.plan.pins import AnyPin
@@ -87,7 +86,7 @@ CASES: dict[str, tuple[AnyPin, Seen]] = {
 def test_the_plan_does_what_is_pinned_and_the_kernel_is_right(case: str) -> None:
     one, seen = CASES[case]
     plan = pinned.plan(one)
-    assert seen(build_report(plan.program, plan.data, plan.graph, plan.target))
+    assert seen(plan.report_data)
     rng = np.random.default_rng(0)
     shape = (pinned.HEADS, pinned.TOKENS, pinned.WIDTH)
     q, k, v = (rng.standard_normal(shape).astype(np.float32) / 4 for _ in range(3))
@@ -129,11 +128,7 @@ def test_an_input_is_streamed() -> None:
     graph = cp.trace(_residual, cp.spec((256, 256)), cp.spec((256, 256)))
     pins = (cp.pin("x", residency="stream"),)
     streamed = cp.solve(graph, effort="fast", pins=pins)
-    loads = [
-        s
-        for s in build_report(streamed.program, streamed.data, graph, streamed.target).steps
-        if "x" in s.moves
-    ]
+    loads = [s for s in streamed.report_data.steps if "x" in s.moves]
     x, w = (np.random.default_rng(k).standard_normal((256, 256)).astype(np.float32) for k in (0, 1))
     got = cp.simulate(cp.lower(streamed), x, w / 16)
     np.testing.assert_allclose(got, _residual(x, w / 16), rtol=1e-3, atol=1e-5)
