@@ -33,6 +33,7 @@ from nkigen_cp.solver.structure import Structure, structured
 from nkigen_cp.solver.structure.grow import proposals, smaller, tighter
 from nkigen_cp.solver.structure.overlap import overlapping
 from nkigen_cp.solver.structure.peel import peeled, worth_peeling
+from nkigen_cp.solver.structure.rows import in_long_rows
 from nkigen_cp.solver.structure.tried import Proposal
 from nkigen_cp.solver.swaps import swapped
 from nkigen_cp.solver.traffic import moved_bytes
@@ -130,7 +131,8 @@ def solve_graph(
     for chip in (target, *smaller(target), *(tighter(target) if looped else ())):
         found = proposals(core, chip)
         most = 1 if any(p.pressed for p in found) else LOOPED if looped else None
-        solved += request.tried([p.structure for p in found] or [Structure()], most=most)
+        plain = [p.structure for p in found] or [Structure()]
+        solved += request.tried(in_long_rows(core, chip, plain), most=most)
         windows = peeled(core, chip) if not solved or worth_peeling(core, chip, found) else []
         solved += request.tried(p.structure for p in windows)
         if solved:
