@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-large fuzz clean
+.PHONY: help demo test lint format docs bench bench-large fuzz clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,13 @@ lint: $(STAMP) ## formatting, lint, types, import directions
 format: $(STAMP) ## let ruff rewrite the sources
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+docs: $(VENV)/.docs ## the documentation site, strictly, into build/docs
+	$(BIN)/mkdocs build --quiet --strict
 
 bench: $(STAMP) ## hold the workloads against their limits; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.compile_workloads

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from nkigen_cp.cli.command import Command
 from nkigen_cp.cli.output import json_option, print_json
+from nkigen_cp.report.targets import targets_markdown
 from nkigen_cp.targets import TARGETS, Target
 
 _ROWS: Mapping[str, Callable[[Target], str]] = {
@@ -31,9 +32,13 @@ def _clock(target: Target, engine: str) -> str:
 
 
 @click.command("targets", cls=Command)
+@click.option("--markdown", is_flag=True, help="Write the page docs/targets.md, with sources.")
 @json_option
-def targets_command(*, as_json: bool) -> None:
+def targets_command(*, markdown: bool, as_json: bool) -> None:
     """Show the known chips, figures per core; the data files name the source of each figure."""
+    if markdown:
+        click.echo(targets_markdown(), nl=False)
+        return
     if as_json:
         print_json(TARGETS)
         return
