@@ -63,7 +63,12 @@ class Draft:
         return self.new_input(small if keep else shape, positive=True)
 
     def new_input(
-        self, shape: tuple[int, ...], *, positive: bool = False, most: int = ELEMENTS_MAX
+        self,
+        shape: tuple[int, ...],
+        *,
+        positive: bool = False,
+        most: int = ELEMENTS_MAX,
+        dtype: str | None = None,
     ) -> str | None:
         """A further argument of the program, unless there are enough or it is too large."""
         if len(self.inputs) >= 5 or int(np.prod(shape, dtype=np.int64)) > most:
@@ -71,7 +76,7 @@ class Draft:
         made = Input(
             name=f"x{len(self.inputs)}",
             shape=shape,
-            dtype=self.rng.choice(self.dtypes),
+            dtype=dtype or self.rng.choice(self.dtypes),
             positive=positive or self.rng.random() < 0.3,
         )
         self.inputs.append(made)
@@ -79,6 +84,16 @@ class Draft:
         self.single[made.name] = drawn.astype(np.float32)
         self.exact[made.name] = drawn.astype(np.float64)
         return made.name
+
+    def whole(self, shape: tuple[int, ...]) -> str | None:
+        """Integers that every type of the program has: of an earlier input of them, or a new one.
+
+        What chooses or compares takes these alone, so that no rounding changes what is chosen.
+        """
+        names = [i.name for i in self.inputs if i.dtype == "int32" and i.shape == shape]
+        if names and self.rng.random() < 0.7:
+            return self.rng.choice(names)
+        return self.new_input(shape, dtype="int32")
 
     def first_input(self) -> None:
         rank = self.rng.choices(range(5), (1, 3, 6, 5, 3))[0]

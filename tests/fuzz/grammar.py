@@ -8,25 +8,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
 from tests.fuzz.draft import Draft
+from tests.fuzz.places import PLACES
 from tests.fuzz.program import Array
-
-Make = Callable[[Draft], str | None]
-Domain = Callable[[Array], bool]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One production. ``make`` gives an expression, or None where no value serves."""
-
-    name: str
-    make: Make
-    weight: int = 2
+from tests.fuzz.row import Domain, Row
 
 
 def _any(x: Array) -> bool:
@@ -340,6 +329,7 @@ ROWS: tuple[Row, ...] = (
     Row(name="rms norm", make=_rms_norm),
     Row(name="triangle", make=_triangle, weight=3),
     Row(name="constant", make=_constant, weight=3),
+    *PLACES,
     _unary("widen", "{0}.astype(np.float32)"),
     _unary("narrow", '{0}.astype("bfloat16")', weight=1),
 )
