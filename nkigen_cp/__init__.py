@@ -33,6 +33,7 @@ from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.plan import Plan
 from nkigen_cp.simulate.count import Counts, count
 from nkigen_cp.simulate.timeline import Estimate, estimate
+from nkigen_cp.solver.plan.pin_files import load_pins, parse_pin, save_pins
 from nkigen_cp.solver.plan.pins import Fuse, Pin, fuse, pin
 from nkigen_cp.targets import TRN1, TRN2, TRN3, Target, load_target
 
@@ -72,11 +73,14 @@ __all__ = [
     "fuse",
     "interpret",
     "interpret_ranks",
+    "load_pins",
     "load_target",
     "lower",
     "name",
     "ops",
+    "parse_pin",
     "pin",
+    "save_pins",
     "simulate",
     "simulate_ranks",
     "solve",

@@ -14,6 +14,8 @@ from nkigen_cp.cli.program import bind, parse_argument
 from nkigen_cp.cli.show import solving
 from nkigen_cp.ir.nki.kernel import Kernel
 from nkigen_cp.ir.tensor.graph import Graph
+from nkigen_cp.solver.plan.pin_files import load_pins, parse_pin
+from nkigen_cp.solver.plan.pins import AnyPin
 from nkigen_cp.targets import Target
 
 
@@ -24,6 +26,14 @@ class SolveOptions:
     target: str
     effort: str
     matmul_precision: str
+    pin: tuple[str, ...] = ()
+    pins: Path | None = None
+
+    @property
+    def demanded(self) -> tuple[AnyPin, ...]:
+        """The pins of the file, then those given one by one."""
+        found = () if self.pins is None else load_pins(self.pins)
+        return (*found, *(parse_pin(text) for text in self.pin))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,6 +86,7 @@ def solve_for(
             target=target,
             effort=options.effort,
             matmul_precision=options.matmul_precision,
+            pins=options.demanded,
             on_progress=on_progress,
         )
 

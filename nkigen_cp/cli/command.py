@@ -98,6 +98,18 @@ _SOLVE_OPTIONS = (
         show_default=True,
         help="Width of contractions of float32 values.",
     ),
+    click.option(
+        "--pin",
+        multiple=True,
+        metavar="TENSOR.KIND=VALUE",
+        help="A demand of the plan, such as scores.partition=q or fuse(scores,e).",
+    ),
+    click.option(
+        "--pins",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Demands in a JSON file, as cp.save_pins writes it.",
+    ),
 )
 _PROGRAM_OPTIONS = (
     click.argument("place", metavar="FILE.py:FUNCTION"),
@@ -118,7 +130,7 @@ def _all(options: tuple[Callable[..., Any], ...], function: Callable[..., Any]) 
 
 
 def solve_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command ``--target``, ``--effort`` and ``--matmul-precision``."""
+    """Give a command ``--target``, ``--effort``, ``--matmul-precision`` and pins."""
     return _all(_SOLVE_OPTIONS, function)
 
 

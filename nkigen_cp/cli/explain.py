@@ -32,7 +32,7 @@ def explain_command(
     """Print what the solver decided for a function, and why; of a plan file (.json) likewise."""
     if html is not None and html.suffix != ".html":
         raise ArgumentError(f"--html {str(html)!r}: the file must end in .html")
-    plan = _plan(place, declared, options)
+    plan = find_plan(place, declared, options)
     if html is not None:
         plan.report(html)
         click.echo(f"wrote {html}", err=as_json)
@@ -42,7 +42,7 @@ def explain_command(
         click.echo(plan.explain(), nl=False)
 
 
-def _plan(place: str, declared: tuple[str, ...], options: dict[str, Any]) -> cp.Plan:
+def find_plan(place: str, declared: tuple[str, ...], options: dict[str, Any]) -> cp.Plan:
     """The plan in a file, or that of a function."""
     if place.endswith(".json"):
         if declared:

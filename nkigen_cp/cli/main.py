@@ -16,6 +16,7 @@ from nkigen_cp.cli.sensitivity import sensitivity_command
 from nkigen_cp.cli.simulate import simulate_command
 from nkigen_cp.cli.sweep import sweep_command
 from nkigen_cp.cli.targets import targets_command
+from nkigen_cp.cli.why import why_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,6 +31,7 @@ def main() -> None:
 for _command in (
     compile_command,
     explain_command,
+    why_command,
     simulate_command,
     demo_command,
     sweep_command,
