@@ -207,17 +207,19 @@ def _by_list(rigid: Rigid, urgency: float) -> tuple[int, ...]:
 
 def _moved(rigid: Rigid, best: Schedule, rounds: int) -> Schedule:
     """Items put elsewhere between what they need and what needs them, while that helps."""
-    left, least = STARTS, rigid.least_ns()
+    left, least, known = STARTS, rigid.least_ns(), rigid.known(best.order)
     for _ in range(rounds):
         start = best.length_ns
         for item in best.order if left > 0 else ():
-            for order in _elsewhere(rigid, best.order, item):
+            at = best.order.index(item)
+            for to, order in _elsewhere(rigid, best.order, item):
                 if best.length_ns <= least:
                     return best
                 left -= len(order)
-                time_ns = rigid.pass_ns(order)
-                if time_ns < best.length_ns and _fits(rigid, order, best):
+                time_ns = rigid.shorter_ns(known, order, min(at, to), max(at, to) + 1)
+                if time_ns is not None and _fits(rigid, order, best):
                     best = replace(best, order=order, length_ns=time_ns)
+                    at, known = to, rigid.known(order)
         if best.length_ns == start:
             break
     return best
@@ -228,7 +230,10 @@ def _fits(rigid: Rigid, order: tuple[int, ...], like: Schedule) -> bool:
     return peak_bytes <= rigid.problem.capacity_bytes
 
 
-def _elsewhere(rigid: Rigid, order: Sequence[int], item: int) -> Iterator[tuple[int, ...]]:
+def _elsewhere(
+    rigid: Rigid, order: Sequence[int], item: int
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Other places of an item, and the orders with it there."""
     rest = [k for k in order if k != item]
     place = {k: n for n, k in enumerate(rest)}
     low = max((place[p] + 1 for p, _ in rigid.before[item]), default=0)
@@ -236,4 +241,4 @@ def _elsewhere(rigid: Rigid, order: Sequence[int], item: int) -> Iterator[tuple[
     for n in range(low, high + 1):
         moved = (*rest[:n], item, *rest[n:])
         if moved != tuple(order):
-            yield moved
+            yield n, moved

@@ -39,6 +39,7 @@ class Rigid:
     after: list[list[int]] = field(init=False)
     opens: list[list[int]] = field(init=False)
     length: list[int] = field(init=False)
+    way: list[int] = field(init=False)  # from an item's start to the end of all that follows it
 
     def __post_init__(self) -> None:
         count = len(self.problem.spans)
@@ -59,6 +60,10 @@ class Rigid:
         for k, room in enumerate(self.problem.rooms):
             self.opens[room.users[0]].append(k)
         self.length = [self.problem.length_ns(k) for k in range(count)]
+        self.way = [*self.length]
+        for k in reversed(range(count)):
+            for p, lag in self.before[k]:
+                self.way[p] = max(self.way[p], lag + self.way[k])
 
     def running(self) -> Running:
         """A pass at its start."""
@@ -89,13 +94,9 @@ class Rigid:
         A lane starts when its first item can at the earliest, and behind its last one comes what
         has to follow that.
         """
-        count = len(self.length)
-        head, way = [0] * count, [*self.length]
-        for k in range(count):  # what an item needs comes before it in the plan
-            head[k] = max((head[p] + lag for p, lag in self.before[k]), default=0)
-        for k in reversed(range(count)):
-            for p, lag in self.before[k]:
-                way[p] = max(way[p], lag + way[k])
+        head, way = [0] * len(self.length), self.way
+        for k, needed in enumerate(self.before):  # which comes before it in the plan
+            head[k] = max((head[p] + lag for p, lag in needed), default=0)
         least = max((a + b for a, b in zip(head, way, strict=True)), default=0)
         for lane in range(len(QUEUES)):
             on = [(k, *at) for k, lanes in enumerate(self.lanes) for n, *at in lanes if n == lane]
@@ -104,6 +105,39 @@ class Rigid:
                 rest = min(way[k] - end for k, _, end in on)
                 least = max(least, first + sum(end - begin for _, begin, end in on) + rest)
         return least
+
+    def shorter_ns(self, known: Known, order: Sequence[int], begin: int, end: int) -> int | None:
+        """The time of a pass if it is less than that of a ``known`` one.
+
+        The orders differ in the places from ``begin`` to ``end``. Behind these nothing is sooner
+        than in the known pass unless something is already there.
+        """
+        run = self.running()
+        run.start[:], run.free[:] = known.start, known.free[begin]
+        for k in order[begin:end]:
+            run.take(k)
+            if run.start[k] + self.way[k] >= known.length_ns:
+                return None
+        lanes = zip(run.free, known.free[end], strict=True)
+        if all(a >= b for a, b in lanes) and all(
+            run.start[k] >= known.start[k] for k in order[begin:end]
+        ):
+            return None
+        for k in order[end:]:
+            run.take(k)
+            if run.start[k] + self.way[k] >= known.length_ns:
+                return None
+        return max(s + self.length[k] for k, s in enumerate(run.start))
+
+    def known(self, order: Sequence[int]) -> Known:
+        """A pass with all that was on the way."""
+        run = self.running()
+        free = [list(run.free)]
+        for k in order:
+            run.take(k)
+            free.append(list(run.free))
+        length_ns = max(s + self.length[k] for k, s in enumerate(run.start))
+        return Known(start=run.start, free=free, length_ns=length_ns)
 
     def pass_ns(self, order: Sequence[int]) -> int:
         """Until the last item of one pass has finished."""
@@ -173,12 +207,21 @@ class Rigid:
         return always + peak
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A pass: when items start, when lanes are free before every place and behind the last."""
+
+    start: list[int]
+    free: list[list[int]]
+    length_ns: int
+
+
 class Running:
     """One pass on its way: when the items taken so far start, and when lanes are free again."""
 
     def __init__(self, rigid: Rigid) -> None:
         self._rigid = rigid
-        self._free = [0] * len(QUEUES)
+        self.free = [0] * len(QUEUES)
         self.start = [0] * len(rigid.length)
 
     def soonest(self, item: int) -> int:
@@ -187,11 +230,11 @@ class Running:
         for p, lag in self._rigid.before[item]:
             at = max(at, self.start[p] + lag)
         for lane, first, _ in self._rigid.lanes[item]:
-            at = max(at, self._free[lane] - first)
+            at = max(at, self.free[lane] - first)
         return at
 
     def take(self, item: int) -> None:
         """Let an item run next."""
         at = self.start[item] = self.soonest(item)
         for lane, _, last in self._rigid.lanes[item]:
-            self._free[lane] = at + last
+            self.free[lane] = at + last

@@ -138,3 +138,19 @@ def _legal(order: tuple[int, ...]) -> bool:
 def test_a_chain_takes_as_long_as_its_items_together() -> None:
     rigid = Rigid(_problem(*CHAIN, edges=((0, 1), (1, 2))))
     assert rigid.least_ns() == rigid.pass_ns((0, 1, 2)) == 300
+
+
+def test_a_changed_order_is_timed_from_where_it_differs() -> None:
+    edges = ((0, 1), (1, 2), (3, 4), (4, 5))
+    rigid = Rigid(_problem("load", "scalar", "vector", "load", "scalar", "vector", edges=edges))
+    legal = [order for order in itertools.permutations(range(6)) if _legal(order)]
+    found = 0
+    for first, second in itertools.permutations(legal, 2):
+        known = rigid.known(first)
+        assert known.length_ns == rigid.pass_ns(first)
+        apart = [n for n in range(6) if first[n] != second[n]]
+        time_ns = rigid.shorter_ns(known, second, apart[0], apart[-1] + 1)
+        sooner = rigid.pass_ns(second) < known.length_ns
+        assert time_ns == (rigid.pass_ns(second) if sooner else None)
+        found += sooner
+    assert found
