@@ -8,6 +8,7 @@ from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.tensor.compulsory import read_bytes
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.report.bars import bars
+from nkigen_cp.report.decisions import decision_lines
 from nkigen_cp.report.model import Compute, ConversionLine, NestLine, Report, Summary
 from nkigen_cp.report.nests import nest_lines
 from nkigen_cp.report.steps import step_line
@@ -51,6 +52,7 @@ def build_report(program: Program, plan: PlanData, graph: Graph, target: Target)
         tensors=tensor_lines(program, plan, steps),
         transfers=transfer_lines(program, plan, timing.kernel, target),
         conversions=tuple(c for s in plan.steps if (c := _conversion(program, forms, s))),
+        decisions=decision_lines(program, plan, graph, target),
         in_use_bytes=used_bytes(plan.steps, plan.forms),
         bars=bars(timing),
         compute=_compute(timing, target),

@@ -93,8 +93,13 @@ def _kib(size_bytes: int) -> Markup:
     return _data(size_bytes, f"{size_bytes / 1024:,.1f} KiB")
 
 
+def _change(ns: int) -> Markup:
+    return _data(ns, f"{ns / 1000:+,.3f}")
+
+
 _FILTERS: Mapping[str, Callable[..., object]] = {
     "us": _us,
+    "change": _change,
     "count": _count,
     "percent": _percent,
     "size": _size,

@@ -215,6 +215,24 @@ class ConversionLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionLine:
+    """One decision made otherwise, all others as they are.
+
+    ``what`` of the ``subject``, an op or a tensor of step ``step``, is ``now`` and would be
+    ``other``. ``change_ns`` is how much the objective grows, None where nothing completes the plan;
+    ``against`` says what stands against it, "" if it is the runner-up and could be taken.
+    """
+
+    step: int
+    subject: str
+    what: str
+    now: str
+    other: str
+    change_ns: int | None
+    against: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
     """A lane of the timeline at work: neighbouring instructions of one step, drawn as one.
 
@@ -258,6 +276,7 @@ class Report:
     tensors: tuple[TensorLine, ...]
     transfers: tuple[TransferLine, ...]
     conversions: tuple[ConversionLine, ...]
+    decisions: tuple[DecisionLine, ...]
     in_use_bytes: tuple[int, ...]
     bars: tuple[Bar, ...]
     compute: Compute

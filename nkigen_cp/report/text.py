@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from nkigen_cp.report.model import (
     AxisLine,
     ConversionLine,
+    DecisionLine,
     FormLine,
     NestLine,
     OpLine,
@@ -57,6 +58,13 @@ _TRANSFERS = (
     Column(title="ns", most=11, right=True),
     Column(title="rate", most=5, right=True),
 )
+_DECISIONS = (
+    Column(title="step", most=4, right=True),
+    Column(title="decision", most=34),
+    Column(title="now", most=20),
+    Column(title="otherwise", most=22),
+    Column(title="change ns", most=12, right=True),
+)
 _CONVERSIONS = (
     Column(title="step", most=4, right=True),
     Column(title="tensor", most=26),
@@ -80,6 +88,10 @@ def render_text(report: Report) -> str:
         ["tensors", *_tensors(report.tensors)],
         ["transfers between HBM and SBUF", *_transfers(report.transfers)],
         ["conversions", *_conversions(report.conversions)],
+        [
+            "decisions: the runner-up, and what cannot be taken though it costs less",
+            *_decisions(report.decisions),
+        ],
     ]
     return "\n\n".join("\n".join(s) for s in sections) + "\n"
 
@@ -226,3 +238,22 @@ def _conversions(conversions: Sequence[ConversionLine]) -> list[str]:
         (str(c.step), c.tensor, c.how, c.before, c.after, f"{c.price_ns:,}") for c in conversions
     ]
     return [line for lines in table(_CONVERSIONS, rows) for line in lines]
+
+
+def _decisions(decisions: Sequence[DecisionLine]) -> list[str]:
+    """One row each; below it what stands against it."""
+    if not decisions:
+        return ["none has an alternative"]
+    rows = [
+        (str(d.step), f"{d.what} of {d.subject}", d.now, d.other, _change(d)) for d in decisions
+    ]
+    heads, *blocks = table(_DECISIONS, rows)
+    out = heads
+    for decision, lines in zip(decisions, blocks, strict=True):
+        out += lines
+        out += paragraph(f"not possible: {decision.against}", _INDENT) if decision.against else []
+    return out
+
+
+def _change(d: DecisionLine) -> str:
+    return "" if d.change_ns is None else f"{d.change_ns:+,}"

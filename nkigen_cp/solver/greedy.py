@@ -16,8 +16,8 @@ UNREACHABLE = 10**12
 
 
 @dataclass(slots=True)
-class _Held:
-    """What exists so far: forms, the moves and spills that made them."""
+class Held:
+    """What exists so far: forms, the moves and spills that made them, per tensor."""
 
     kept: dict[str, list[Layout]] = field(default_factory=dict[str, list[Layout]])
     native: dict[str, Layout] = field(default_factory=dict[str, Layout])
@@ -43,14 +43,14 @@ def greedy(instance: Instance) -> Decisions:
         Infeasible: some operand can be brought into no layout that any candidate reads.
     """
     picked = _pick(instance)
-    held = _Held()
+    held = Held()
     for name in instance.order:
         for i in picked:
             candidate = instance.candidates[i]
             if candidate.ops[-1] != name:
                 continue
             for need in candidate.needs:
-                _acquire(instance, held, need, name)
+                acquire(instance, held, need, name)
             _make(instance, held, candidate)
     passed = _passed(instance, picked, held)
     return Decisions(
@@ -66,9 +66,7 @@ def greedy(instance: Instance) -> Decisions:
     )
 
 
-def _passed(
-    instance: Instance, picked: Sequence[int], held: _Held
-) -> dict[str, tuple[Layout, ...]]:
+def _passed(instance: Instance, picked: Sequence[int], held: Held) -> dict[str, tuple[Layout, ...]]:
     """Forms that nobody reads and that one move leaves: they need not last."""
     read: dict[str, list[Layout]] = {}
     for i in picked:
@@ -91,7 +89,7 @@ def _passed(
     return found
 
 
-def _make(instance: Instance, held: _Held, candidate: Candidate) -> None:
+def _make(instance: Instance, held: Held, candidate: Candidate) -> None:
     for make in candidate.makes:
         if make.layout is None:
             held.written.append(make.tensor)
@@ -104,7 +102,7 @@ def _make(instance: Instance, held: _Held, candidate: Candidate) -> None:
 
 
 def _pick(instance: Instance) -> list[int]:
-    held = _Held()
+    held = Held()
     covered: set[str] = set()
     picked: list[int] = []
     by_first: dict[str, list[int]] = {}
@@ -128,14 +126,14 @@ def _pick(instance: Instance) -> list[int]:
             raise Infeasible(f"op {name!r}{where}: its operands fit no layout it can read")
         candidate = instance.candidates[best]
         for need in candidate.needs:
-            _acquire(instance, held, need, candidate.ops[-1], optional=True)
+            acquire(instance, held, need, candidate.ops[-1], optional=True)
         _make(instance, held, candidate)
         covered |= set(candidate.ops)
         picked.append(best)
     return picked
 
 
-def _score(instance: Instance, held: _Held, candidate: Candidate) -> float:
+def _score(instance: Instance, held: Held, candidate: Candidate) -> float:
     cost = sum(candidate.busy_ns.values())
     for need in candidate.needs:
         cost += route(instance, held, need, candidate.ops[-1]).cost_ns
@@ -150,7 +148,7 @@ def _score(instance: Instance, held: _Held, candidate: Candidate) -> float:
     return cost / len(candidate.ops) if cost < UNREACHABLE else UNREACHABLE
 
 
-def route(instance: Instance, held: _Held, need: Need, root: str) -> _Route:
+def route(instance: Instance, held: Held, need: Need, root: str) -> _Route:
     """The cheapest way for the op to have the tensor in the layout, given what is held."""
     tensor, layout = need.tensor, need.layout
     choice = instance.choices[tensor]
@@ -175,13 +173,13 @@ def _far() -> _Route:
     return _Route(cost_ns=UNREACHABLE)
 
 
-def _spill_ns(choice: Choice, held: _Held) -> int:
+def _spill_ns(choice: Choice, held: Held) -> int:
     native = held.native.get(choice.tensor.name)
     return choice.spills.get(native, UNREACHABLE) if native is not None else UNREACHABLE
 
 
 def _arrivals(
-    choice: Choice, held: _Held, layout: Layout, *, loads: bool, extra: int
+    choice: Choice, held: Held, layout: Layout, *, loads: bool, extra: int
 ) -> list[_Route]:
     """Routes of one move, or of a load and one move."""
     spill = extra > 0
@@ -212,14 +210,19 @@ def _load_of(choice: Choice, layout: Layout) -> int | None:
     return next((j for j in js if choice.moves[j].source is None), None)
 
 
-def _loaded(choice: Choice, held: _Held) -> set[Layout]:
+def _loaded(choice: Choice, held: Held) -> set[Layout]:
     moves = [choice.moves[j] for j in held.moved.get(choice.tensor.name, ())]
     return {m.target for m in moves if m.source is None}
 
 
-def _acquire(
-    instance: Instance, held: _Held, need: Need, root: str, *, optional: bool = False
+def acquire(
+    instance: Instance, held: Held, need: Need, root: str, *, optional: bool = False
 ) -> None:
+    """Bring a tensor into the layout that an op needs.
+
+    Raises:
+        Infeasible: no way leads there, and it is not ``optional``.
+    """
     found = route(instance, held, need, root)
     tensor = need.tensor
     if found.cost_ns >= UNREACHABLE:

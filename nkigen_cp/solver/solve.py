@@ -97,6 +97,12 @@ def planned_program(graph: Graph, plan: PlanData) -> Program:
     return planned(structured(canonical(graph, plan.options), structure_of(plan)))
 
 
+def offered(graph: Graph, plan: PlanData, target: Target) -> Instance:
+    """Everything there is to choose from with the loops of a plan, under its options."""
+    program = structured(canonical(graph, plan.options), structure_of(plan))
+    return build_instance(program, target, pinned=demands(plan.options.pins))
+
+
 def structure_of(plan: PlanData) -> Structure:
     """The cuts and loops of a plan."""
     return Structure(splits=plan.splits, cuts=plan.cuts, loops=plan.loops)

@@ -108,6 +108,21 @@ def test_conversions_and_transfers(name: str) -> None:
         )
 
 
+@pytest.mark.parametrize("name", PLANS)
+def test_decisions(name: str) -> None:
+    plan = PLANS[name]()
+    report, page = plan.report_data, read(render_html(plan.report_data))
+    changes = [n for row in page.by_id("decision-table").all("tr") for n in row.numbers]
+    want = [d.change_ns for d in report.decisions if d.change_ns is not None]
+    assert changes == want
+    records = _json(plan)["decisions"]
+    assert [r["change_ns"] for r in records if r["change_ns"] is not None] == want
+    section = render_text(report).split("\ndecisions: ")[1]
+    shown = re.findall(r"(?m) ([+-][\d,]+)$", section)
+    assert [int(n.replace(",", "")) for n in shown] == want
+    assert section.count("not possible: ") == sum(1 for d in report.decisions if d.against)
+
+
 def test_pictures_have_every_step_and_tensor_of_the_plan() -> None:
     plan = gated_plan()
     page = read(render_html(plan.report_data))

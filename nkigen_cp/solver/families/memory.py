@@ -25,6 +25,11 @@ class Term:
 
 def fits(instance: Instance, decisions: Decisions) -> bool:
     """Whether decisions satisfy this family's rows, by plain arithmetic."""
+    return max(loads(instance, decisions), default=0) <= instance.target.sbuf_partition_bytes
+
+
+def loads(instance: Instance, decisions: Decisions) -> tuple[int, ...]:
+    """Bytes of every partition that the rows of this family count for decisions, per op."""
     load = [0] * len(instance.order)
 
     def occupied(positions: Iterable[int], size: int) -> None:
@@ -47,7 +52,7 @@ def fits(instance: Instance, decisions: Decisions) -> bool:
     for i in decisions.reused:
         reuse = instance.reuses[i]
         occupied(range(reuse.first, reuse.last + 1), -reuse.size_bytes)
-    return max(load, default=0) <= instance.target.sbuf_partition_bytes
+    return tuple(load)
 
 
 def add(model: cp_model.CpModel, instance: Instance, variables: Variables) -> None:
