@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import click
 from rich.console import Console
 
 from nkigen_cp.errors import ArgumentError
+
+FORMATS = (".svg", ".png", ".pdf")
 
 plot_option = click.option(
     "--plot",
@@ -30,34 +32,46 @@ class Mark:
     roofline_ns: float
 
 
-def plot(marks: Sequence[Mark], path: Path, title: str) -> None:
-    """Latencies and rooflines as horizontal bars; the file's ending says the format.
+Draw = Callable[[Sequence[Mark], str, Console], None]
+
+
+def drawing(path: Path | None) -> Draw:
+    """What draws latencies and rooflines as bars into the file, and says so; nothing for no file.
+
+    Asked for before anything is solved, so that what cannot be drawn costs no time.
 
     Raises:
-        ArgumentError: matplotlib is missing, the format is unknown or the file cannot be written.
+        ArgumentError: matplotlib is missing, or the file's ending is none of ``FORMATS``.
     """
+    if path is None:
+        return lambda marks, title, console: None
+    if path.suffix not in FORMATS:
+        raise ArgumentError(f"--plot {path}: the file must end in one of {', '.join(FORMATS)}")
     try:  # only here: the import takes a second, and its types are not ours to check
-        figure: Any = importlib.import_module("matplotlib.figure")
+        figure: Any = importlib.import_module("matplotlib.figure").Figure
     except ImportError as error:
         raise ArgumentError(
-            "--plot needs matplotlib: pip install 'nkigen-cp[plot]', or leave --plot out"
+            "--plot needs matplotlib: pip install matplotlib, or leave --plot out"
         ) from error
+
+    def draw(marks: Sequence[Mark], title: str, console: Console) -> None:
+        try:
+            _drawn(figure, marks, title).savefig(path)
+        except OSError as error:
+            raise ArgumentError(f"--plot {path}: cannot be written ({error.strerror})") from error
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+    return draw
+
+
+def _drawn(figure: Any, marks: Sequence[Mark], title: str) -> Any:
+    """A figure of one horizontal bar per mark, the roofline as a tick on it."""
     labels = [m.label for m in marks]
-    drawing = figure.Figure(figsize=(8, 1.2 + 0.4 * len(marks)), layout="constrained")
-    axes = drawing.subplots()
+    picture = figure(figsize=(8, 1.2 + 0.4 * len(marks)), layout="constrained")
+    axes = picture.subplots()
     axes.barh(labels, [m.latency_ns / 1000 for m in marks], color="#4c78a8", label="latency")
     axes.plot([m.roofline_ns / 1000 for m in marks], labels, "|k", ms=14, label="roofline")
     axes.invert_yaxis()
     axes.set(title=title, xlabel="modelled latency, us", xlim=(0, None))
     axes.legend(frameon=False)
-    try:
-        drawing.savefig(path)
-    except (OSError, ValueError) as error:
-        raise ArgumentError(f"--plot {path}: cannot be written ({error})") from error
-
-
-def show_plot(marks: Sequence[Mark], path: Path | None, title: str, console: Console) -> None:
-    """Write the plot that was asked for and say so."""
-    if path is not None:
-        plot(marks, path, title)
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    return picture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rich.bar import Bar
 from rich.table import Table
 
 from nkigen_cp.cli.build import Built
@@ -12,8 +13,6 @@ from nkigen_cp.cli.figures import Figures, figures
 from nkigen_cp.cli.plot import Mark
 from nkigen_cp.cli.show import microseconds, percent
 from nkigen_cp.errors import Infeasible
-
-BAR = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,7 @@ def sweep_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _cells(row: Row, longest: float) -> tuple[str, ...]:
+def _cells(row: Row, longest: float) -> tuple[str | Bar, ...]:
     f = row.figures
     if f is None:
         return ("-", "-", "-", "-", "-", row.reason)
@@ -58,14 +57,8 @@ def _cells(row: Row, longest: float) -> tuple[str, ...]:
         f"{f.instructions:,}",
         f"{f.hbm_bytes / 1e6:,.2f}",
         percent(f.gap),
-        bar(f.latency_ns, longest),
+        Bar(longest, 0.0, f.latency_ns),  # as wide as the terminal has room
     )
-
-
-def bar(value: float, longest: float) -> str:
-    """Blocks as many as the share of the longest bar, to an eighth of a character."""
-    eighths = round(8 * BAR * value / longest) if longest else 0
-    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
 
 
 def marks(rows: Sequence[Row]) -> list[Mark]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
@@ -15,9 +16,8 @@ import nkigen_cp as cp
 from nkigen_cp.cli.build import SolveOptions, build_for, trace_declared
 from nkigen_cp.cli.command import Command, find_target, program_options, solve_options
 from nkigen_cp.cli.output import json_option, print_json
-from nkigen_cp.cli.plot import Mark, plot_option, show_plot
+from nkigen_cp.cli.plot import Mark, drawing, plot_option
 from nkigen_cp.cli.program import load_function
-from nkigen_cp.cli.rows import bar
 from nkigen_cp.cli.scaling import RESOURCES, scaled
 from nkigen_cp.cli.show import microseconds
 from nkigen_cp.errors import Infeasible, KernelError
@@ -76,6 +76,7 @@ def sensitivity_command(
 
     Every chip gets the best of all plans found that it can run.
     """
+    draw = drawing(plot)
     solve = SolveOptions(**options)
     graph = trace_declared(load_function(place), declared)
     target = find_target(solve.target)
@@ -90,7 +91,7 @@ def sensitivity_command(
     answers = _answers(chips, _kernels(graph, solve, chips))
     console = Console(quiet=as_json)
     console.print(_table(answers))
-    show_plot(_marks(answers), plot, place, console)
+    draw(_marks(answers), place, console)
     if as_json:
         print_json({"rows": answers})
 
@@ -171,5 +172,5 @@ def _table(answers: Sequence[Answer]) -> Table:
             continue
         change = "" if a.resource == AS_IT_IS else f"{100 * a.change:+.1f} %"
         time = microseconds(a.latency_ns)
-        table.add_row(a.resource, f"{a.factor:g}", time, change, bar(a.latency_ns, longest))
+        table.add_row(a.resource, f"{a.factor:g}", time, change, Bar(longest, 0.0, a.latency_ns))
     return table

@@ -13,7 +13,7 @@ from rich.console import Console
 from nkigen_cp.cli.build import Built, SolveOptions, build, trace_declared
 from nkigen_cp.cli.command import Command, program_options, solve_options
 from nkigen_cp.cli.output import json_option, print_json
-from nkigen_cp.cli.plot import plot_option, show_plot
+from nkigen_cp.cli.plot import drawing, plot_option
 from nkigen_cp.cli.program import load_function
 from nkigen_cp.cli.rows import marks, row, sweep_table
 from nkigen_cp.cli.symbols import OPTIONS, combinations, parse_varied, substitute
@@ -43,6 +43,7 @@ def sweep_command(
     **options: Any,
 ) -> None:
     """Compile a numpy function for every combination of values and compare what it costs."""
+    draw = drawing(plot)
     function = load_function(place)
     base = SolveOptions(**options)
     chosen = tuple(combinations([parse_varied(text) for text in varied], declared))
@@ -55,7 +56,7 @@ def sweep_command(
     rows = [row(v, _later(compile_with, v, k, len(chosen))) for k, v in enumerate(chosen, 1)]
     console = Console(quiet=as_json)
     console.print(sweep_table(rows))
-    show_plot(marks(rows), plot, place, console)
+    draw(marks(rows), place, console)
     if as_json:
         print_json({"rows": rows})
 

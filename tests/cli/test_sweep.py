@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from nkigen_cp.cli import plot
+from nkigen_cp.cli import plot, sweep
 from nkigen_cp.cli.main import main
-from nkigen_cp.cli.rows import BAR, bar
 from nkigen_cp.cli.scaling import RESOURCES, scaled
 from nkigen_cp.targets import TRN2
 
@@ -63,15 +62,20 @@ def test_sweep_draws_its_table_and_plot(place: str, tmp_path: Path) -> None:
     assert "S=512" in drawn
 
 
-def test_plot_without_matplotlib_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_plot_without_matplotlib_says_so_before_anything_is_solved(
+    place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(name: str) -> None:
         raise ImportError(name)
 
+    def solved(*args: object) -> None:
+        raise AssertionError(args)
+
     monkeypatch.setattr(plot.importlib, "import_module", missing)
-    with pytest.raises(plot.ArgumentError, match=r"nkigen-cp\[plot\]"):
-        plot.plot([], tmp_path / "x.svg", "")
+    monkeypatch.setattr(sweep, "build", solved)
+    result = _run("sweep", place, *ARGS, "--vary", "S=128", "--plot", "x.svg")
+    assert result.exit_code == 1
+    assert "pip install matplotlib" in result.stderr
 
 
 def test_a_row_without_a_plan_says_why(place: str, tmp_path: Path) -> None:
@@ -108,10 +112,3 @@ def test_scaling_changes_one_resource(resource: str) -> None:
     assert scaled(TRN2, resource, 1.0) == TRN2
     assert scaled(TRN2, resource, 2.0) != TRN2
     assert scaled(scaled(TRN2, resource, 2.0), resource, 0.5) == TRN2
-
-
-def test_bars_are_as_long_as_their_share() -> None:
-    assert bar(1.0, 1.0) == "█" * BAR
-    assert bar(0.5, 1.0) == "█" * (BAR // 2)
-    assert bar(1 / BAR / 8, 1.0) == "▏"
-    assert bar(0.0, 0.0) == ""
