@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import nkigen_cp as cp
 from nkigen_cp.report.targets import targets_markdown
 from tests.docs.blocks import ROOT, blocks, pages, run
 
@@ -55,7 +56,16 @@ def test_the_page_of_targets_is_current() -> None:
     assert (ROOT / "docs" / "targets.md").read_text(encoding="utf-8") == targets_markdown()
 
 
-def test_every_command_is_told_of_and_every_page_is_in_the_menu() -> None:
+def test_everything_public_is_on_the_page_of_the_api() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    public = [getattr(cp, name) for name in cp.__all__]
+    own = [v for v in public if callable(v) and v.__module__ != "nkigen_cp.errors"]
+    missing = [v.__name__ for v in own if f"::: nkigen_cp.{v.__name__}\n" not in page]
+    assert own
+    assert not missing
+
+
+def test_every_page_is_in_the_menu() -> None:
     menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in pages()[1:]:
         assert str(page.relative_to(ROOT / "docs")) in menu, page
