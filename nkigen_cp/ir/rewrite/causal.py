@@ -21,6 +21,7 @@ from nkigen_cp.ir.rewrite.restrict import (
     new_part,
     restricted,
 )
+from nkigen_cp.ir.rewrite.tiled import PARTITIONS
 from nkigen_cp.ir.tensor.graph import Graph, Op, Operand
 
 
@@ -54,17 +55,36 @@ def causal_windows(graph: Graph, parts: int) -> Graph:
     return graph
 
 
-WINDOWS: tuple[tuple[int, int], ...] = ((16384, 8), (1024, 4), (512, 2))
+WINDOWS: tuple[tuple[int, int], ...] = ((2048, 8), (1024, 4), (512, 2))
 """(tokens from which on, windows): more skip more of the masked half, and are more to plan."""
+
+MOST_OPS = 96
+"""Ops of a graph up to which it may have more than ``FEW`` windows: all are planned together.
+
+They fill all partitions then: small windows would waste much of their last block.
+"""
+
+FEW = 4
 
 
 def skip_masked_blocks(graph: Graph) -> Graph:
-    """``causal_windows`` with as many windows as the length of every attention is worth."""
+    """``causal_windows`` with as many windows as the length of every attention is worth.
+
+    Graphs of many ops have fewer.
+    """
     for name in graph.ops:
         found = causal_mask(graph, graph.ops[name]) if name in graph.ops else None
-        if found is not None:
-            parts = next((n for least, n in WINDOWS if found.size >= least), 1)
-            graph = _windowed(graph, name, parts) if parts > 1 else graph
+        graph = graph if found is None else _in_windows(graph, name, found.size)
+    return graph
+
+
+def _in_windows(graph: Graph, name: str, size: int) -> Graph:
+    for least, parts in WINDOWS:
+        if size >= least:
+            windows = _windowed(graph, name, parts)
+            even = size % (parts * PARTITIONS) == 0
+            if parts <= FEW or (even and len(windows.ops) <= MOST_OPS):
+                return windows
     return graph
 
 

@@ -15,8 +15,8 @@ from nkigen_cp.ir.rewrite.shared import remove_dead_ops
 from nkigen_cp.ir.tensor.graph import Immediate, Input, Op, Operand
 from nkigen_cp.ir.tensor.table import Family
 
-WINDOW_MIN = 512
-"""Narrower windows would leave PSUM banks (512 float32 columns) and matmuls half empty."""
+WINDOW_MIN = 256
+"""Narrower windows would leave most of a PSUM bank (512 float32 columns) and of a matmul empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import pytest
 import nkigen_cp as cp
 from nkigen_cp.errors import ArgumentError
 from nkigen_cp.ir.rewrite.canonical import simplify
-from nkigen_cp.ir.rewrite.causal import causal_windows
+from nkigen_cp.ir.rewrite.causal import causal_windows, skip_masked_blocks
 from nkigen_cp.ir.tensor.graph import Axis, DimIndex, Graph, Operand, Term, identity_index
 from nkigen_cp.ir.tensor.interpret import Precision, interpret
 from nkigen_cp.ir.tensor.verify import verify_graph
@@ -382,3 +382,22 @@ def test_masked_scores_that_matter_are_left_alone(use: Callable[[Any, Any], Any]
 
     graph = simplify(traced(function))
     assert causal_windows(graph, 4) is graph
+
+
+@pytest.mark.parametrize(
+    ("name", "windows"),
+    [
+        ("sdpa_causal_1_16_2048_128_bf16", 8),
+        ("qwen3emb_layer_s2048_bf16", 4),  # with so many other ops more are too many to plan
+        ("sdpa_causal_1_5_2100_100_bf16", 4),  # eight would leave partitions idle
+        ("qwen3emb_layer_s512_bf16", 2),
+        ("qwen3emb_layer_s256_bf16", 1),
+    ],
+)
+def test_windows_by_length_and_number_of_ops(name: str, windows: int) -> None:
+    workload = WORKLOADS[name]
+    specs = [cp.spec(i.shape, i.dtype) for i in workload.inputs]
+    before = simplify(cp.trace(workload.function, *specs, **dict(workload.static)))
+    after = skip_masked_blocks(before)
+    kinds = [sum(op.kind == "exp" for op in graph.ops.values()) for graph in (before, after)]
+    assert kinds[1] - kinds[0] == windows - 1
