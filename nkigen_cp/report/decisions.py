@@ -94,10 +94,7 @@ def _against(option: Alternative) -> str:
     over = option.overflow
     if over is None:
         return option.refused
-    return (
-        f"SBUF: {over.needed_bytes:,} of {over.capacity_bytes:,} B per partition would be needed "
-        f"at {over.op}"
-    )
+    return f"SBUF: {over.needed_bytes:,} of {over.capacity_bytes:,} B at {over.op}"
 
 
 _WHAT = {"engine": "engine", "partition": "on the partitions", "stationary": "stationary operand"}

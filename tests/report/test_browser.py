@@ -13,7 +13,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.report.browser import chromium
+from benchmarks.browser import chromium
 from tests.report.programs import looped_plan
 
 TENSOR = "w"

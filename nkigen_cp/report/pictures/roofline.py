@@ -53,7 +53,15 @@ def roofline_picture(report: Report) -> Picture | None:
     for k in range(left, right + 1):
         x, y = place(10.0**k, 10.0**low)
         lines.append(Line(path=f"M{x} 4V{y}", kind="grid"))
-        texts.append(Text(x=x, y=y + 14, text=f"{10.0**k:,g}", anchor="middle", kind="tick"))
+        texts.append(
+            Text(
+                x=x,
+                y=y + 14,
+                text=f"{10.0**k:,g}",
+                anchor="end" if k == right else "middle",
+                kind="tick",
+            )
+        )
     for k in range(low, high + 1):
         x, y = place(10.0**left, 10.0**k)
         lines.append(Line(path=f"M{x} {y}H{WIDTH - 12}", kind="grid"))
