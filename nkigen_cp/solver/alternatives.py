@@ -70,7 +70,7 @@ FACETS: Mapping[str, Facet] = {
 }
 """What a candidate decides; "" where it is no question."""
 
-VALUES = 3
+VALUES = 2
 """Other values of one facet that are worked out: those whose candidates take least."""
 
 TRIED = 2
