@@ -35,6 +35,11 @@ def _row(name: str, kind: str, scalar: DTypeLike, nki: str | None = None) -> DTy
 
 
 FLOAT32 = _row("float32", "float", np.float32)
+TFLOAT32 = DType(
+    name="tfloat32", size_bytes=4, kind="float", numpy=np.dtype(np.float32), nki="tfloat32"
+)
+"""A float32 of which the Tensor Engine reads ten bits behind the point; numpy lacks the type."""
+TFLOAT32_BITS = 10
 BFLOAT16 = _row("bfloat16", "float", ml_dtypes.bfloat16)
 FLOAT16 = _row("float16", "float", np.float16)
 FLOAT8_E4M3 = _row("float8_e4m3", "float", ml_dtypes.float8_e4m3)
@@ -51,6 +56,7 @@ DTYPES: dict[str, DType] = {
     d.name: d
     for d in (
         FLOAT32,
+        TFLOAT32,
         BFLOAT16,
         FLOAT16,
         FLOAT8_E4M3,
@@ -64,7 +70,14 @@ DTYPES: dict[str, DType] = {
         BOOL,
     )
 }
-ALIASES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i32": "int32", "u32": "uint32"}
+ALIASES = {
+    "f32": "float32",
+    "tf32": "tfloat32",
+    "bf16": "bfloat16",
+    "f16": "float16",
+    "i32": "int32",
+    "u32": "uint32",
+}
 
 
 def dtype(value: DType | DTypeLike) -> DType:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nkigen_cp.ir.dtypes import BFLOAT16, DType
+from nkigen_cp.ir.dtypes import BFLOAT16, TFLOAT32, TFLOAT32_BITS, DType
 
 # numpy's stubs leave the methods of NDArray[Any] partly unknown to a strict type checker.
 Array = Any
@@ -56,12 +56,24 @@ def contract(stationary: Array, moving: Array) -> Array:
     return result
 
 
+def _round_tfloat32(values: Array) -> Array:
+    """Ten bits behind the point, half to even; infinities and nan stay."""
+    dropped = np.finfo(np.float32).nmant - TFLOAT32_BITS
+    bits: Array = values.view(np.uint32).astype(np.uint64)
+    half: Array = (bits >> dropped & 1) + (1 << dropped - 1) - 1
+    kept: Array = ((bits + half) >> dropped << dropped).astype(np.uint32).view(np.float32)
+    chosen: Array = np.where(np.isfinite(values), kept, values)
+    return chosen
+
+
 def cast(values: Array, dtype: DType) -> Array:
     """The values as an engine stores them in ``dtype``, shape kept.
 
     Equal dtypes keep their bits; everything else goes through float32, except int64 values, which
     no memory holds: they are immediates and convert exactly.
     """
+    if dtype == TFLOAT32:
+        return _round_tfloat32(to_float32(values))
     if values.dtype == dtype.numpy:
         return values
     if dtype.is_float:

@@ -44,8 +44,8 @@ def canonicalise(
 
     Args:
         graph: any graph of known op kinds.
-        matmul_precision: ``exact`` never narrows; ``bf16`` lets contractions read float32 values
-            rounded to bfloat16.
+        matmul_precision: ``exact`` never narrows; ``tf32`` and ``bf16`` let contractions read
+            float32 values rounded to tfloat32 and bfloat16.
         assume_masked: leave out blocks of attention under a causal mask (``skip_masked_blocks``).
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import ml_dtypes
 
-from nkigen_cp.ir.dtypes import DType
+from nkigen_cp.ir.dtypes import TFLOAT32, TFLOAT32_BITS, DType
 from nkigen_cp.ir.rewrite.draft import Draft
 from nkigen_cp.ir.rewrite.index import is_identity, plain_dims
 from nkigen_cp.ir.tensor.graph import Op
@@ -22,7 +22,8 @@ from nkigen_cp.ir.tensor.table import Family
 def _format(dtype: DType) -> tuple[int, int, int]:
     """Mantissa bits, largest and smallest exponent of a float type."""
     info = cast(Any, ml_dtypes.finfo(dtype.numpy))
-    return int(info.nmant), int(info.maxexp), int(info.minexp)
+    mantissa = TFLOAT32_BITS if dtype == TFLOAT32 else int(info.nmant)
+    return mantissa, int(info.maxexp), int(info.minexp)
 
 
 def widens(source: DType, result: DType) -> bool:

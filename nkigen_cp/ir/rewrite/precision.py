@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from nkigen_cp.errors import UnsupportedError
-from nkigen_cp.ir.dtypes import BFLOAT16, FLOAT32, DType
+from nkigen_cp.ir.dtypes import BFLOAT16, FLOAT32, TFLOAT32, DType
 from nkigen_cp.ir.rewrite.draft import Draft
 from nkigen_cp.ir.tensor.graph import Axis, Op, Operand, identity_index
 from nkigen_cp.ir.tensor.table import Family
@@ -15,15 +15,20 @@ Wanted = Callable[[tuple[DType, ...]], DType | None]
 
 
 def _exact(dtypes: tuple[DType, ...]) -> DType | None:
-    """float32 only goes with float32; narrower floats mix (instructions.md, nc_matmul)."""
-    return FLOAT32 if FLOAT32 in dtypes and any(d != FLOAT32 for d in dtypes) else None
+    """Floats of 32 bits only go with their own; narrower ones mix (instructions.md, nc_matmul)."""
+    widest = next((d for d in (FLOAT32, TFLOAT32) if d in dtypes), None)
+    return widest if any(d != widest for d in dtypes) else None
 
 
 def _bfloat16(dtypes: tuple[DType, ...]) -> DType | None:
     return BFLOAT16 if FLOAT32 in dtypes else None
 
 
-_PRECISIONS: Mapping[str, Wanted] = {"exact": _exact, "bf16": _bfloat16}
+def _tfloat32(dtypes: tuple[DType, ...]) -> DType | None:
+    return TFLOAT32 if FLOAT32 in dtypes or TFLOAT32 in dtypes else None
+
+
+_PRECISIONS: Mapping[str, Wanted] = {"exact": _exact, "tf32": _tfloat32, "bf16": _bfloat16}
 
 
 def check_precision(name: str) -> None:
@@ -36,14 +41,14 @@ def check_precision(name: str) -> None:
         allowed = ", ".join(repr(n) for n in _PRECISIONS)
         raise UnsupportedError(
             f"matmul_precision={name!r} is not supported; allowed: {allowed}; "
-            "use 'bf16' to let matmuls of float32 values run narrower"
+            "use 'tf32' or 'bf16' to let matmuls of float32 values run narrower"
         )
 
 
 def set_contract_dtypes(draft: Draft, precision: str) -> None:
-    """Cast the operands of contractions: to float32 beside float32, or float32 to bfloat16.
+    """Cast the operands of contractions: to float32 beside float32, or float32 to what is wanted.
 
-    ``exact`` widens what stands beside a float32 operand; ``bf16`` narrows every float32 operand.
+    ``exact`` widens what stands beside a float32 operand, the others narrow every float32 operand.
     Results keep their dtype: the Tensor engine accumulates in float32 in any case.
     """
     for op in draft:
@@ -59,7 +64,7 @@ def set_contract_dtypes(draft: Draft, precision: str) -> None:
 
 
 def _changes(dtype: DType, wanted: DType) -> bool:
-    return dtype != wanted and FLOAT32 in (dtype, wanted)
+    return dtype != wanted and (FLOAT32 in (dtype, wanted) or wanted == TFLOAT32)
 
 
 def cast_before(draft: Draft, name: str, dtype: DType, before: Op) -> str:

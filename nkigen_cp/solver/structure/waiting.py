@@ -123,8 +123,8 @@ def op_ns(program: Program, op: FactorOp, target: Target) -> tuple[float, float]
     work = math.prod(d.size for d in op.digits) * program.trips(op.path)
     engines = target.engines
     if OPS[op.kind].family is Family.CONTRACT:
-        widest = max(program.tensors[a.tensor].dtype.size_bytes for a in op.accesses)
-        passes = target.float32_matmul_passes if widest == FLOAT32.size_bytes else 1
+        wide = any(program.tensors[a.tensor].dtype == FLOAT32 for a in op.accesses)
+        passes = target.float32_matmul_passes if wide else 1
         return passes * work / target.partitions**2 / engines["tensor"].clock_ghz, 0.0
     return 0.0, work / target.partitions / engines["vector"].clock_ghz / OPS_AT_ONCE
 

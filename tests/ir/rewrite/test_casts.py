@@ -154,10 +154,10 @@ def test_bf16_contractions_narrow_every_float32_operand() -> None:
     check(before, after)
 
 
-def test_tf32_is_refused() -> None:
+def test_an_unknown_precision_is_refused() -> None:
     s = Sketch()
-    with pytest.raises(UnsupportedError, match="'exact', 'bf16'"):
-        canonicalise(s.graph(s.input("x", (4,))), matmul_precision="tf32")
+    with pytest.raises(UnsupportedError, match="'exact', 'tf32', 'bf16'"):
+        canonicalise(s.graph(s.input("x", (4,))), matmul_precision="fp4")
 
 
 def test_dead_and_common_ops_go_and_names_stay() -> None:
