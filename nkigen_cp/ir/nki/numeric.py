@@ -62,8 +62,10 @@ def _round_tfloat32(values: Array) -> Array:
     bits: Array = values.view(np.uint32).astype(np.uint64)
     half: Array = (bits >> dropped & 1) + (1 << dropped - 1) - 1
     kept: Array = ((bits + half) >> dropped << dropped).astype(np.uint32).view(np.float32)
-    chosen: Array = np.where(np.isfinite(values), kept, values)
-    return chosen
+    finite: Array = np.isfinite(values)
+    result: Array = np.array(values, np.float32)
+    result[finite] = kept[finite]
+    return result
 
 
 def cast(values: Array, dtype: DType) -> Array:
