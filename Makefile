@@ -41,7 +41,7 @@ $(VENV)/.docs: $(STAMP)
 	touch $@
 
 docs: $(VENV)/.docs ## the documentation site, strictly, into build/docs
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: $(STAMP) ## hold the workloads against their limits; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.compile_workloads

@@ -35,7 +35,7 @@ class Stage:
         return statistics.median(self.seconds)
 
 
-@click.command("bench", cls=Command)
+@click.command("bench", cls=Command, short_help="Time every stage of compiling.")
 @program_options
 @solve_options
 @click.option(

@@ -16,7 +16,9 @@ from nkigen_cp.cli.program import load_function
 from nkigen_cp.cli.show import kernel_table
 
 
-@click.command("compile", cls=Command)
+@click.command(
+    "compile", cls=Command, short_help="Write plan, report and NKI source of a function."
+)
 @program_options
 @solve_options
 @click.option(

@@ -14,7 +14,7 @@ VARIABLE = "_NKIGEN_CP_COMPLETE"
 """Where click looks for what a shell wants completed; follows from the program's name."""
 
 
-@click.command("completion", cls=Command)
+@click.command("completion", cls=Command, short_help="Print the completion script of a shell.")
 @click.argument("shell", type=click.Choice(SHELLS))
 @json_option
 @click.pass_context

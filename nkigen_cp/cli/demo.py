@@ -21,7 +21,7 @@ from nkigen_cp.workloads import WORKLOADS
 LAYER = "qwen3emb_layer_s128_bf16"
 
 
-@click.command("demo", cls=Command)
+@click.command("demo", cls=Command, short_help="Compile and check one Qwen3 layer.")
 @solve_options
 @click.option(
     "-o",

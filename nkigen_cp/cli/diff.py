@@ -16,7 +16,7 @@ from nkigen_cp.report.difference import Decision, Difference, Number, difference
 _PLAN = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command("diff", cls=Command)
+@click.command("diff", cls=Command, short_help="Compare two plan files.")
 @click.argument("before", type=_PLAN)
 @click.argument("after", type=_PLAN)
 @click.option(

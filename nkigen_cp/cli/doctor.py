@@ -31,7 +31,7 @@ class Finding:
     fine: bool = True
 
 
-@click.command("doctor", cls=Command)
+@click.command("doctor", cls=Command, short_help="Show versions, what works, and limits.")
 @json_option
 @click.pass_context
 def doctor_command(ctx: click.Context, *, as_json: bool) -> None:

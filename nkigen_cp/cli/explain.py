@@ -16,7 +16,7 @@ from nkigen_cp.errors import ArgumentError
 from nkigen_cp.report import render_json
 
 
-@click.command("explain", cls=Command)
+@click.command("explain", cls=Command, short_help="Print what was decided, and why.")
 @program_options
 @solve_options
 @click.option(

@@ -11,7 +11,7 @@ from nkigen_cp.cli.output import json_option, print_json
 from nkigen_cp.report.ops import functions, ops_markdown
 
 
-@click.command("ops", cls=Command)
+@click.command("ops", cls=Command, short_help="List what kernels may use.")
 @click.option("--markdown", is_flag=True, help="Write the page docs/ops.md, with every op.")
 @json_option
 def ops_command(*, markdown: bool, as_json: bool) -> None:

@@ -49,7 +49,7 @@ class Answer:
     change: float | None
 
 
-@click.command("sensitivity", cls=Command)
+@click.command("sensitivity", cls=Command, short_help="Try chips with more or less of one thing.")
 @program_options
 @solve_options
 @click.option(

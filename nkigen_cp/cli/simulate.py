@@ -17,7 +17,7 @@ from nkigen_cp.cli.program import bind, load_function, parse_argument
 from nkigen_cp.cli.show import difference_table
 
 
-@click.command("simulate", cls=Command)
+@click.command("simulate", cls=Command, short_help="Run the kernel and compare it with numpy.")
 @program_options
 @solve_options
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the inputs.")

@@ -19,7 +19,7 @@ from nkigen_cp.cli.rows import marks, row, sweep_table
 from nkigen_cp.cli.symbols import OPTIONS, combinations, parse_varied, substitute
 
 
-@click.command("sweep", cls=Command)
+@click.command("sweep", cls=Command, short_help="Compare sizes, types, targets and options.")
 @program_options
 @solve_options
 @click.option(

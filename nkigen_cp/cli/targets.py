@@ -31,7 +31,7 @@ def _clock(target: Target, engine: str) -> str:
     return f"{target.engines[engine].clock_ghz:.2f} GHz"
 
 
-@click.command("targets", cls=Command)
+@click.command("targets", cls=Command, short_help="Show the known chips.")
 @click.option("--markdown", is_flag=True, help="Write the page docs/targets.md, with sources.")
 @json_option
 def targets_command(*, markdown: bool, as_json: bool) -> None:
