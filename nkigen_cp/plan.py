@@ -13,6 +13,7 @@ from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.report import Report, build_report, render_text, write_report
 from nkigen_cp.report.why import Answer, ask
+from nkigen_cp.solver.again import Again
 from nkigen_cp.solver.check import check_plan
 from nkigen_cp.solver.files import plan_text, read_plan, write_plan
 from nkigen_cp.solver.plan import Form, Options, PlanData, Step
@@ -104,7 +105,8 @@ class Plan:
             ArgumentError: the plan has no such tensor or axis, or nothing is asked.
         """
         asked = pin(tensor, **alternative) if isinstance(tensor, str) else tensor
-        return ask(self.graph, self.target, self.data, asked)
+        before = Again(plan=self.data, program=self.program)
+        return ask(self.graph, self.target, before, asked)
 
     def to_json(self) -> str:
         """Canonical text: the same plan gives the same bytes."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from nkigen_cp.errors import Infeasible
 from nkigen_cp.ir.factor.program import Program
 from nkigen_cp.ir.tensor.graph import Graph
 from nkigen_cp.solver.check.facts import gather
 from nkigen_cp.solver.check.pins import pins as broken_pins
+from nkigen_cp.solver.instance import planned
 from nkigen_cp.solver.plan import PlanData
 from nkigen_cp.solver.plan.pin_names import verify_pins
 from nkigen_cp.solver.plan.pins import AnyPin, demands
@@ -20,13 +21,23 @@ from nkigen_cp.solver.solve import (
     solve_graph,
     structure_of,
 )
+from nkigen_cp.solver.structure import Structure
 from nkigen_cp.targets.target import Target
 
+NEAR = 0.005
+"""Gap at which the search of an alternative ends: a question is answered within two per cent."""
 
-def solved_again(
-    graph: Graph, target: Target, plan: PlanData, pin: AnyPin, clock: Clock
-) -> PlanData:
-    """The best plan that obeys one more pin, with the same budget.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """A plan and the program that its steps speak about."""
+
+    plan: PlanData
+    program: Program
+
+
+def solved_again(graph: Graph, target: Target, before: Again, pin: AnyPin, clock: Clock) -> Again:
+    """The best plan that obeys one more pin than the plan ``before`` does, with the same budget.
 
     It has the same loops if that is possible, else those that a solve from the start finds. Where
     the plan does what is pinned already, it is the plan itself.
@@ -35,18 +46,20 @@ def solved_again(
         ArgumentError: the pin names what the plan does not have.
         Infeasible: no plan obeys it; the report says what contradicts it.
     """
+    plan = before.plan
     options = replace(plan.options, pins=(*plan.options.pins, pin))
     core = canonical(graph, options)
     pinned = replace(plan, options=options)
-    request = Request(graph, core, target, options, plan, None, clock)
-    verify_pins(graph, request.planned(replace(plan, splits=(), cuts=(), loops=())), demands([pin]))
-    if obeyed(planned_program(graph, plan), pinned, target):
-        return pinned
+    request = Request(graph, core, target, options, plan, None, clock, NEAR)
+    verify_pins(graph, planned(request.program(Structure())), demands([pin]))
+    if obeyed(before.program, pinned, target):
+        return Again(plan=pinned, program=before.program)
     try:
-        found = request.solved(structure_of(plan))
+        found = request.improved(request.solved(structure_of(plan)), target, [])
+        return Again(plan=found, program=request.planned(found))
     except Infeasible:
-        return solve_graph(graph, target, options, clock=clock)
-    return request.improved(found, target, [])
+        found = solve_graph(graph, target, options, clock=clock)
+        return Again(plan=found, program=planned_program(graph, found))
 
 
 def obeyed(program: Program, plan: PlanData, target: Target) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nkigen_cp.errors import Infeasible
@@ -10,6 +10,7 @@ from nkigen_cp.solver.candidates import Candidate, Need
 from nkigen_cp.solver.choices import Choice, at_once, in_time
 from nkigen_cp.solver.decisions import Decisions
 from nkigen_cp.solver.instance import Instance
+from nkigen_cp.solver.plan import PlanData, Spec
 from nkigen_cp.solver.plan.layout import Layout
 
 UNREACHABLE = 10**12
@@ -36,13 +37,16 @@ class _Route:
     spill: bool = False
 
 
-def greedy(instance: Instance) -> Decisions:
+def greedy(instance: Instance, like: PlanData | None = None) -> Decisions:
     """A complete assignment, cheapest first; memory is not looked at.
+
+    What an earlier plan does comes before what is cheap.
 
     Raises:
         Infeasible: some operand can be brought into no layout that any candidate reads.
     """
-    picked = _pick(instance)
+    known = {s.name: s.spec for s in like.steps} if like is not None else {}
+    picked = _pick(instance, known)
     held = Held()
     for name in instance.order:
         for i in picked:
@@ -101,7 +105,7 @@ def _make(instance: Instance, held: Held, candidate: Candidate) -> None:
                 kept.append(form)
 
 
-def _pick(instance: Instance) -> list[int]:
+def _pick(instance: Instance, known: Mapping[str, Spec]) -> list[int]:
     held = Held()
     covered: set[str] = set()
     picked: list[int] = []
@@ -117,7 +121,7 @@ def _pick(instance: Instance) -> list[int]:
             continue
         best = min(
             (i for i in by_first.get(name, ()) if not covered & set(instance.candidates[i].ops)),
-            key=lambda i: (_score(instance, held, instance.candidates[i]), i),
+            key=lambda i: _rank(instance, held, i, known),
             default=None,
         )
         if best is None or _score(instance, held, instance.candidates[best]) >= UNREACHABLE:
@@ -131,6 +135,14 @@ def _pick(instance: Instance) -> list[int]:
         covered |= set(candidate.ops)
         picked.append(best)
     return picked
+
+
+def _rank(
+    instance: Instance, held: Held, i: int, known: Mapping[str, Spec]
+) -> tuple[bool, bool, float, int]:
+    candidate = instance.candidates[i]
+    score = _score(instance, held, candidate)
+    return score >= UNREACHABLE, known.get(candidate.ops[-1]) != candidate.spec, score, i
 
 
 def _score(instance: Instance, held: Held, candidate: Candidate) -> float:

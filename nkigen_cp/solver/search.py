@@ -89,29 +89,37 @@ class Recorder(cp_model.CpSolverSolutionCallback):
         return time.monotonic() - self._last
 
 
-def search(
+def search(  # noqa: PLR0913 - every option of a search
     instance: Instance,
     hint: Decisions | None,
     *,
     effort: str,
     seed: int,
     workers: int,
+    near: float = 0.0,
     on_progress: ProgressFn | None = None,
 ) -> Outcome:
-    """The best decisions within the budget, and the proven bound."""
+    """The best decisions within the budget, and the proven bound.
+
+    Decisions whose gap is at most ``near`` are good enough.
+    """
     model, variables = build_model(instance)
     # An infeasible hint makes OR-Tools 9.15 abort the process when the model is infeasible too.
     if hint is not None and memory.fits(instance, hint):
         _hint(model, instance, variables, hint)
     solver = _configured(effort, seed, workers)
+    if near:
+        _good_enough(solver, near)
     status, stopped = _run(solver, model, Recorder(on_progress), WALL_LIMIT_S[effort])
-    if status == "INFEASIBLE":
+    if status == "INFEASIBLE" or (near and status == "UNKNOWN"):
         # Presolve of 9.15 has reported feasible models as infeasible: ask again without it.
         solver = _configured(effort, seed, workers)
-        solver.parameters.cp_model_presolve = False
+        solver.parameters.cp_model_presolve = status == "UNKNOWN"
         status, stopped = _run(solver, model, Recorder(on_progress), WALL_LIMIT_S[effort])
     solved = status in ("OPTIMAL", "FEASIBLE")
     bound = solver.best_objective_bound if status != "INFEASIBLE" else 0.0
+    if status == "OPTIMAL" and bound < solver.objective_value - 0.5:
+        status = "FEASIBLE"  # near enough
     return Outcome(
         status=status,
         decisions=_extract(solver, instance, variables) if solved else None,
@@ -147,6 +155,14 @@ def _configured(effort: str, seed: int, workers: int) -> cp_model.CpSolver:
     p.symmetry_level = 0
     p.cp_model_probing_level = 0
     return solver
+
+
+def _good_enough(solver: cp_model.CpSolver, near: float) -> None:
+    """End as soon as the bound is near; the second subsolver would first finish its long turn."""
+    solver.parameters.relative_gap_limit = near
+    solver.parameters.num_workers = 1
+    solver.parameters.subsolvers.clear()  # pyright: ignore[reportUnknownMemberType]
+    solver.parameters.subsolvers.append("max_lp")  # pyright: ignore[reportUnknownMemberType]
 
 
 def _run(

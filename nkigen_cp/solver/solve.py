@@ -162,6 +162,7 @@ class Request:
     hint: PlanData | None
     on_progress: ProgressFn | None
     clock: Clock | None
+    near: float = 0.0
     failed: list[Structure] = field(default_factory=list[Structure])
     programs: list[tuple[Structure, Program]] = field(
         default_factory=list[tuple[Structure, Program]]
@@ -319,7 +320,7 @@ class Request:
             Infeasible: nothing fits.
         """
         instance = self.instance(structure, admit)
-        first = _first(instance)
+        first = _first(instance, self.hint)
         outcome = self._searched(instance, first)
         # Where the model finds nothing, it takes lifetimes for longer than they are.
         if outcome.decisions is None and (first is None or not _fits(instance, first)):
@@ -358,16 +359,17 @@ class Request:
             effort=self.options.effort,
             seed=self.options.seed,
             workers=self.options.workers,
+            near=self.near,
             on_progress=self.on_progress,
         )
 
 
-def _first(instance: Instance) -> Decisions | None:
-    """A plan made op by op; None where pins want something else."""
+def _first(instance: Instance, hint: PlanData | None) -> Decisions | None:
+    """A plan made op by op, near to a hint under pins; None where those want something else."""
     if not instance.rulings:
         return greedy(instance)
     try:
-        found = greedy(instance)
+        found = greedy(instance, hint)
     except Infeasible:
         return None
     return found if obeys(instance.rulings, found) else None

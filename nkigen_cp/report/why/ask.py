@@ -11,36 +11,36 @@ from nkigen_cp.report.steps import step_line
 from nkigen_cp.report.why.answer import Answer, Change, Figures
 from nkigen_cp.report.wording import layout_text
 from nkigen_cp.schedule import clock
-from nkigen_cp.solver.again import solved_again
+from nkigen_cp.solver.again import Again, solved_again
 from nkigen_cp.solver.plan import PlanData
 from nkigen_cp.solver.plan.pins import AnyPin, demands
-from nkigen_cp.solver.solve import planned_program
 from nkigen_cp.targets.target import Target
 
 Texts = Mapping[tuple[str, str], str]
 """(kind, name) -> what was decided, in words."""
 
 
-def ask(graph: Graph, target: Target, plan: PlanData, pin: AnyPin) -> Answer:
-    """What the plan would be with one more pin.
+def ask(graph: Graph, target: Target, before: Again, pin: AnyPin) -> Answer:
+    """What the plan ``before`` would be with one more pin.
 
     Raises:
         ArgumentError: the pin names what the plan does not have.
     """
     question = ", ".join(str(d) for d in demands([pin]))
     watch = clock(target)
-    program = planned_program(graph, plan)
-    before = _figures(plan, watch.time_ns(program, plan))
+    old = _figures(before.plan, watch.time_ns(before.program, before.plan))
     try:
-        other = solved_again(graph, target, plan, pin, watch)
+        found = solved_again(graph, target, before, pin, watch)
     except Infeasible as error:
-        return Answer(question=question, before=before, after=None, conflicts=error.report)
-    whole = planned_program(graph, other)
+        return Answer(question=question, before=old, after=None, conflicts=error.report)
+    differences = _differences(
+        _decided(before.program, before.plan), _decided(found.program, found.plan)
+    )
     return Answer(
         question=question,
-        before=before,
-        after=_figures(other, watch.time_ns(whole, other)),
-        moved=tuple(_differences(_decided(program, plan), _decided(whole, other))),
+        before=old,
+        after=_figures(found.plan, watch.time_ns(found.program, found.plan)),
+        moved=tuple(differences),
     )
 
 
