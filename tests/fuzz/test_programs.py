@@ -1,6 +1,6 @@
 """Random programs through the whole compiler: simulated, and emitted for the checker.
 
-``make test`` repeats the same hundred. ``make fuzz`` runs as many other ones as
+``make test`` repeats the same few. ``make fuzz`` runs as many other ones as
 ``NKIGEN_CP_FUZZ_EXAMPLES`` says, from ``NKIGEN_CP_FUZZ_SEED`` on, prints what they reached, and
 wants every row of that report reached.
 """
@@ -20,8 +20,8 @@ from tests.fuzz.shrink import compiled
 
 EXAMPLES = int(os.environ.get("NKIGEN_CP_FUZZ_EXAMPLES", "0"))
 FIRST = int(os.environ.get("NKIGEN_CP_FUZZ_SEED", "100000")) if EXAMPLES else 0
-BLOCK = 20
-SEEDS = range(FIRST, FIRST + (EXAMPLES or 120))
+BLOCK = 10
+SEEDS = range(FIRST, FIRST + (EXAMPLES or 60))
 TOTAL = Counter[str]()
 
 
