@@ -196,3 +196,17 @@ def test_pins_are_part_of_the_plan_file(tmp_path: Path) -> None:
 def test_a_pin_of_what_the_plan_does_anyway_costs_nothing() -> None:
     free = pinned.plan()
     assert pinned.plan(cp.pin("scores", partition="q")).objective_ns == free.objective_ns
+
+
+def _wide(x: Any, w: Any) -> Any:
+    return np.exp(x @ w)
+
+
+def test_a_factor_that_only_other_loops_have_is_no_wrong_name() -> None:
+    graph = cp.trace(_wide, cp.spec((128, 128)), cp.spec((128, 256)))
+    with pytest.raises(cp.Infeasible) as caught:
+        cp.solve(graph, effort="fast", pins=[cp.pin("exp_1", partition="d1.1")])
+    (conflict,) = caught.value.report.conflicts
+    assert conflict.members == ("exp_1.partition=d1.1",)
+    assert conflict.resource == "partition"
+    assert "partition=d1" in conflict.levers

@@ -146,7 +146,8 @@ def _known_axes(program: Program, demand: Demand) -> None:
         tensor = program.tensors[t]
         axes = axes_of(program, t)
         for name in names:
-            if not _factors(tensor, name, axes):
+            whole = re.sub(r"\.\d+$", "", str(name))  # other loops may split it so
+            if not (_factors(tensor, name, axes) or _factors(tensor, whole, axes)):
                 factors = [f.name for f in tensor.factors]
                 raise ArgumentError(
                     f"pin {demand}: {t!r} of shape {tensor.shape} has no axis {name!r}; allowed "
