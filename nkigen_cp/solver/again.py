@@ -14,6 +14,7 @@ from nkigen_cp.solver.plan import PlanData
 from nkigen_cp.solver.plan.pin_names import verify_pins
 from nkigen_cp.solver.plan.pins import AnyPin, demands
 from nkigen_cp.solver.solve import (
+    OPS_AT_ONCE,
     Clock,
     Request,
     canonical,
@@ -28,6 +29,10 @@ NEAR = 0.005
 """Gap at which the search of an alternative ends: a question is answered within two per cent."""
 
 
+FEW_OPS = OPS_AT_ONCE // 2
+"""Ops of programs that are solved from the start within seconds, all loops compared."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
     """A plan and the program that its steps speak about."""
@@ -39,7 +44,7 @@ class Again:
 def solved_again(graph: Graph, target: Target, before: Again, pin: AnyPin, clock: Clock) -> Again:
     """The best plan that obeys one more pin than the plan ``before`` does, with the same budget.
 
-    It has the same loops if that is possible, else those that a solve from the start finds. Where
+    A program of many ops keeps its loops if that is possible; else they are looked for again. Where
     the plan does what is pinned already, it is the plan itself.
 
     Raises:
@@ -54,12 +59,14 @@ def solved_again(graph: Graph, target: Target, before: Again, pin: AnyPin, clock
     verify_pins(graph, planned(request.program(Structure())), demands([pin]))
     if obeyed(before.program, pinned, target):
         return Again(plan=pinned, program=before.program)
-    try:
-        found = request.improved(request.solved(structure_of(plan)), target, [])
-        return Again(plan=found, program=request.planned(found))
-    except Infeasible:
-        found = solve_graph(graph, target, options, clock=clock)
-        return Again(plan=found, program=planned_program(graph, found))
+    if len(core.ops) > FEW_OPS:
+        try:
+            found = request.solved(structure_of(plan))
+            return Again(plan=found, program=request.planned(found))
+        except Infeasible:
+            pass  # other loops may do it
+    found = solve_graph(graph, target, options, hint=plan, clock=clock)
+    return Again(plan=found, program=planned_program(graph, found))
 
 
 def obeyed(program: Program, plan: PlanData, target: Target) -> bool:
