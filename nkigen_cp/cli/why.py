@@ -12,7 +12,7 @@ from nkigen_cp.cli.output import json_option
 from nkigen_cp.solver.plan.pins import pin
 
 
-@click.command("why", cls=Command)
+@click.command("why", cls=Command, short_help="Say what another decision would cost.")
 @program_options
 @click.argument("tensor")
 @click.option("--partition", multiple=True, metavar="AXIS", help="Axes on the partitions.")
