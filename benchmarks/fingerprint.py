@@ -12,7 +12,7 @@ import sys
 
 import nkigen_cp as cp
 from benchmarks.program import solve, trace
-from benchmarks.rows import ROWS
+from benchmarks.rows import TABLES
 
 _OTHER_HASH_SEED = "4711"
 
@@ -39,7 +39,7 @@ def elsewhere(workload: str, effort: str) -> str:
 def main() -> None:
     """Compile the row named on the command line."""
     workload, effort = sys.argv[1:]
-    (row,) = (r for r in ROWS if r.workload == workload)
+    (row,) = (r for t in TABLES.values() for r in t.rows if r.workload == workload)
     plan = solve(row, trace(row), effort)
     print(fingerprint(plan, cp.emit_nki(cp.lower(plan))))
 

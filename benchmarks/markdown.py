@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Check, Measured
+from benchmarks.rows import Table
 
 PASS, MISS = "✓", "✗ MISS"
 _HEADINGS = ("HBM / compulsory", "instructions", "error", "peer today", "by hand")
@@ -70,10 +71,10 @@ def document(results: Sequence[Measured], effort: str) -> dict[str, Any]:
     return record(effort, rows)
 
 
-def page(results: Sequence[Measured], effort: str) -> str:
-    """The page benchmarks/RESULTS.md."""
+def page(table: Table, results: Sequence[Measured], effort: str) -> str:
+    """The page of a table."""
     lines = [
-        *head("Results", "make bench", effort),
+        *head(table.title, table.command, effort),
         "A figure is followed by its limit. Instructions are counted as executed, HBM bytes as the",
         "DMAs move them. Error is max |got - want| / rms(want) against the program in float64; the",
         "limit of a bf16 row is 1.5 times the error of rounding every op to its graph dtype, and",

@@ -112,3 +112,54 @@ ROWS: tuple[Row, ...] = (
     _movement("reshape_1152_2_16_16_3_to_1152_1536", 1.00, 18),
     _movement("reshape_96_100_to_75_128", 1.00, 2),
 )
+
+
+def _idiom(
+    workload: str, traffic: float, instructions: int, peer: tuple[float, int], error: float | None
+) -> Row:
+    return Row(
+        workload=workload,
+        traffic=traffic,
+        instructions=instructions,
+        error=error,
+        matmul_precision="exact" if error else "bf16",
+        peer_traffic=peer[0],
+        peer_instructions=peer[1],
+        times=_NO_LIMITS,
+    )
+
+
+IDIOMS: tuple[Row, ...] = (
+    _idiom("moe_layer_prefill_L8_bf16", 1.3, 4000, (3.5, 27_154), None),
+    _idiom("moe_layer_decode_bf16", 1.15, 1500, (7.2, 23_157), None),
+    _idiom("conv2d_16_32_k3_s1_p1_32x32", 1.2, 60, (17.0, 493), MATMUL_ERROR),
+    _idiom("conv2d_16_32_k5_s2_p2_28x28", 1.2, 80, (16.0, 1024), MATMUL_ERROR),
+    _idiom("conv3d_qwen3vl_3_1152_8x16x16", 1.1, 300, (3.0, 13_870), MATMUL_ERROR),
+    _idiom("transpose_qwenvl_1152_3_2_16_16", 1.01, 40, (2.0, 9_243), ELEMENTWISE_ERROR),
+)
+"""Gathered experts, caches updated in place, windows that slide, moves of many axes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows measured together, and the files their results go to."""
+
+    rows: tuple[Row, ...]
+    title: str
+    command: str
+    page: str
+    results: str
+
+
+TABLES: Mapping[str, Table] = {
+    "patterns": Table(
+        rows=ROWS, title="Results", command="make bench", page="RESULTS.md", results="step1.json"
+    ),
+    "idioms": Table(
+        rows=IDIOMS,
+        title="Experts, caches, convolutions, transposes",
+        command="python -m benchmarks.compile_workloads --table idioms",
+        page="IDIOMS.md",
+        results="idioms.json",
+    ),
+}
