@@ -84,3 +84,11 @@ def test_what_was_made_in_one_order_is_stored_in_another() -> None:
         return y, numpy.transpose(y, (0, 2, 1))
 
     assert_same(fn, [normal(256, 24, 48)])
+
+
+def test_one_row_is_held_in_two_orders() -> None:
+    def fn(x: Any, y: Any) -> Any:
+        product = x * y
+        return numpy.transpose(product, (2, 0, 1)), numpy.reshape(product, (7, 3))
+
+    assert_same(fn, [normal(7, 1, 3), normal(1)])

@@ -45,9 +45,10 @@ class Layout:
 
     def __str__(self) -> str:
         where = f"[{'.'.join(self.home)}]" if self.home else ""
-        if not self.partition:
-            return (f"replicated x{self.replicas}" if self.replicas > 1 else "row") + where
         order = f"({','.join(self.free)})" if self.free else ""
+        if not self.partition:
+            rows = f"replicated x{self.replicas}" if self.replicas > 1 else "row"
+            return f"{rows}{order}{where}"
         return f"{'.'.join(self.partition)}/{self.block}{order}{where}"
 
     def at(self, home: tuple[str, ...], fixed: tuple[Fixed, ...]) -> Layout:
