@@ -65,7 +65,7 @@ def solved_again(graph: Graph, target: Target, before: Again, pin: AnyPin, clock
             return Again(plan=found, program=request.planned(found))
         except Infeasible:
             pass  # other loops may do it
-    found = solve_graph(graph, target, options, hint=plan, clock=clock)
+    found = solve_graph(graph, target, options, hint=plan, clock=clock, near=NEAR)
     return Again(plan=found, program=planned_program(graph, found))
 
 

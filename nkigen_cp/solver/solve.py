@@ -108,7 +108,7 @@ def structure_of(plan: PlanData) -> Structure:
     return Structure(splits=plan.splits, cuts=plan.cuts, loops=plan.loops)
 
 
-def solve_graph(
+def solve_graph(  # noqa: PLR0913 - every option of a solve
     graph: Graph,
     target: Target,
     options: Options,
@@ -116,11 +116,12 @@ def solve_graph(
     hint: PlanData | None = None,
     on_progress: ProgressFn | None = None,
     clock: Clock | None = None,
+    near: float = 0.0,
 ) -> PlanData:
     """The best plan within the effort's budget, checked independently.
 
     Steps are ordered and plans with different loops compared by the ``clock``; without one steps
-    stay as they come and the objective decides.
+    stay as they come and the objective decides. A search ends where its gap is at most ``near``.
 
     Raises:
         Infeasible: nothing fits; the message names the tensors that are too large together.
@@ -129,7 +130,7 @@ def solve_graph(
     if options.pins:
         whole = planned(structured(core, Structure()))
         verify_pins(graph, whole, demands(options.pins))
-    request = Request(graph, core, target, options, hint, on_progress, clock)
+    request = Request(graph, core, target, options, hint, on_progress, clock, near)
     if options.pins and request.is_hopeless():
         raise request.explained(Infeasible("no candidate does what is pinned"))
     solved: list[PlanData] = []
