@@ -1,7 +1,8 @@
-"""``zeros``, ``ones``, ``empty``, ``full``: numpy arrays that a traced function may write into.
+"""Functions of numpy that do not ask us: what they look at is no traced argument, or in a list.
 
-They take no traced argument, so numpy does not ask us. While a function is traced, numpy's own
-names lead here when the function calls them.
+Those are ``zeros``, ``ones``, ``empty`` and ``full``, whose arrays a traced function may write
+into, ``array`` and its kind, and ``take`` from a captured array. While a function is traced,
+numpy's own names lead here when the function calls them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _TRACING = _Tracing()
 _LOCK = threading.Lock()
 _COUNT = [0]
 _COPIES = ("array", "asarray", "asanyarray", "ascontiguousarray")
-_NUMPYS: dict[str, Any] = {name: getattr(np, name) for name in (*_FILLS, "full", *_COPIES)}
+_NUMPYS: dict[str, Any] = {name: getattr(np, name) for name in (*_FILLS, "full", *_COPIES, "take")}
 
 
 @contextmanager
@@ -53,6 +54,12 @@ def _install(change: int) -> None:
         _COUNT[0] += change
         for name, numpys in _NUMPYS.items():
             setattr(np, name, _OURS[name] if _COUNT[0] else numpys)
+
+
+def constant(values: Any) -> Any:
+    """An array of the function that is being traced, which traced tensors may index."""
+    builder = _TRACING.builder
+    return values if builder is None else builder.known(values)
 
 
 def _ours(name: str) -> Callable[..., Any]:
@@ -89,6 +96,12 @@ def _of_arrays(name: str) -> Callable[..., Any]:
     return create
 
 
+def _take(a: Any, indices: Any, *args: Any, **options: Any) -> Any:
+    if isinstance(indices, TracedTensor) and not isinstance(a, TracedTensor):
+        a = constant(np.asarray(a))
+    return _NUMPYS["take"](a, indices, *args, **options)
+
+
 def _holds_traced(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return any(_holds_traced(v) for v in cast("list[Any]", value))
@@ -119,7 +132,9 @@ def _full(builder: Builder, shape: Any, fill_value: Any, dtype: Any = None, **ot
 
 
 _OURS: dict[str, Callable[..., Any]] = {
-    name: _of_arrays(name) if name in _COPIES else _ours(name) for name in _NUMPYS
+    **{name: _ours(name) for name in (*_FILLS, "full")},
+    **{name: _of_arrays(name) for name in _COPIES},
+    "take": _take,
 }
 
 

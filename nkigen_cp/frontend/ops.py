@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nkigen_cp.frontend import gathering, ordering
+from nkigen_cp.frontend import creation, gathering, ordering
 from nkigen_cp.frontend.convolution import Sizes, convolve
 from nkigen_cp.frontend.elementwise import elementwise
 from nkigen_cp.frontend.tensor import TracedTensor
@@ -63,8 +63,8 @@ def rsqrt(x: Any) -> Any:
 
 
 def constant(value: Any, dtype: Any = None) -> Any:
-    """An array that is known while tracing."""
-    return np.asarray(value, dtype)
+    """An array that is known while tracing, and which traced tensors may index."""
+    return creation.constant(np.asarray(value, dtype))
 
 
 def gather_rows(x: Any, index: Any, axis: int = 0) -> Any:

@@ -76,8 +76,8 @@ def _needs_value(what: str, known: Method) -> Method:
         raise located(
             TraceError,
             f"{what} of a traced tensor needs its value, which is not known while tracing; "
-            "use numpy functions on the tensor (numpy.take where it is an index of a captured "
-            "array), or pass the value as a static argument",
+            "use numpy functions on the tensor (for an index of a captured array, numpy.take, or "
+            "cp.ops.constant of the array), or pass the value as a static argument",
         )
 
     return apply

@@ -105,6 +105,7 @@ def count(kernel: Kernel) -> Counts:
 def _needed_bytes(kernel: Kernel, name: str) -> int:
     """Bytes of an input or output that cross the border in any case."""
     buffer, graph = kernel.buffers[name], kernel.graph
-    if graph is None or buffer.tensor not in graph.input_names or name not in kernel.inputs:
+    if graph is None or name not in (*kernel.inputs, *kernel.bound_inputs):
         return buffer.size_bytes
-    return read_bytes(graph, buffer.tensor)
+    known = buffer.tensor in (*graph.input_names, *graph.constants)
+    return read_bytes(graph, buffer.tensor) if known else buffer.size_bytes

@@ -94,7 +94,26 @@ def test_an_embedding_reads_the_rows_it_needs_and_nothing_else() -> None:
     np.testing.assert_array_equal(cp.simulate(kernel, table, ids), embed(table, ids))
 
 
-def test_a_constant_may_be_the_table() -> None:
+FROM_A_TABLE: dict[str, Callable[[Any, Any], Any]] = {
+    "take": lambda table, i: numpy.take(table, i, axis=0) * 2,
+    "take clipped": lambda table, i: numpy.take(table, i * 50, axis=0, mode="clip") * 2,
+    "constant": lambda table, i: cp.ops.constant(table)[i] * 2,
+    "gather_rows": lambda table, i: cp.ops.gather_rows(table, i) * 2,
+}
+
+
+@pytest.mark.parametrize("case", FROM_A_TABLE)
+def test_a_constant_may_be_the_table(case: str) -> None:
+    """Of which only the rows that are asked for have to be read."""
+    table, index = normal(300, 64), np.array([3, 299, 3, 0], np.int32)
+    graph = cp.trace(lambda i: FROM_A_TABLE[case](table, i), index)
+    kernel = cp.lower(cp.solve(graph, effort="fast"))
+    np.testing.assert_array_equal(cp.simulate(kernel, index), FROM_A_TABLE[case](table, index))
+    rows_bytes = index.size * 64 * 4
+    assert cp.count(kernel).compulsory_bytes == 2 * rows_bytes + index.nbytes
+
+
+def test_elements_of_a_constant() -> None:
     table = normal(40, 8)
     index = np.array([[3, -1, 0, 7, 7, 1, -8, 2]], np.int32)
     assert_same(lambda i: numpy.take_along_axis(table, i, 0), [index])
