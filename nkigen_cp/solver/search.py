@@ -52,37 +52,25 @@ class Outcome:
     deterministic: bool
 
 
-class Recorder(cp_model.CpSolverSolutionCallback):
+class _Recorder(cp_model.CpSolverSolutionCallback):
     """Passes progress on; ``quiet_s`` is how long ago the last solution came."""
 
     def __init__(self, on_progress: ProgressFn | None) -> None:
         super().__init__()
         self._on_progress = on_progress
-        self._began = self._last = time.monotonic()
-        self._objective: float | None = None
+        self._last = time.monotonic()
         self.busy = threading.Lock()
 
     def on_solution_callback(self) -> None:
         with self.busy:
-            self._objective = self.objective_value
-            self._report(self.best_objective_bound)
+            if self._on_progress is not None:
+                objective = self.objective_value / SERIAL_SHARE
+                bound = self.best_objective_bound / SERIAL_SHARE
+                gap = (objective - bound) / objective if objective else 0.0
+                self._on_progress(
+                    Progress(objective_ns=objective, bound_ns=bound, gap=gap, wall_s=self.wall_time)
+                )
             self._last = time.monotonic()
-
-    def listen(self, solver: cp_model.CpSolver) -> None:
-        """Hear of better bounds too, if somebody wants to know."""
-        if self._on_progress is not None:
-            solver.best_bound_callback = self._report
-
-    def _report(self, bound: float) -> None:
-        """Pass on the best solution with a bound of the model's unit, once there is a solution."""
-        if self._on_progress is None or self._objective is None:
-            return
-        objective = self._objective / SERIAL_SHARE
-        gap = (self._objective - bound) / self._objective if self._objective else 0.0
-        spent = time.monotonic() - self._began
-        self._on_progress(
-            Progress(objective_ns=objective, bound_ns=bound / SERIAL_SHARE, gap=gap, wall_s=spent)
-        )
 
     @property
     def quiet_s(self) -> float:
@@ -109,12 +97,12 @@ def search(  # noqa: PLR0913 - every option of a search
         _hint(model, instance, variables, hint)
     solver = _configured(effort, seed, workers)
     solver.parameters.relative_gap_limit = near
-    status, stopped = _run(solver, model, Recorder(on_progress), WALL_LIMIT_S[effort])
+    status, stopped = _run(solver, model, _Recorder(on_progress), WALL_LIMIT_S[effort])
     if status == "INFEASIBLE":
         # Presolve of 9.15 has reported feasible models as infeasible: ask again without it.
         solver = _configured(effort, seed, workers)
         solver.parameters.cp_model_presolve = False
-        status, stopped = _run(solver, model, Recorder(on_progress), WALL_LIMIT_S[effort])
+        status, stopped = _run(solver, model, _Recorder(on_progress), WALL_LIMIT_S[effort])
     solved = status in ("OPTIMAL", "FEASIBLE")
     bound = solver.best_objective_bound if status != "INFEASIBLE" else 0.0
     if status == "OPTIMAL" and bound < solver.objective_value - 0.5:
@@ -162,7 +150,7 @@ def _configured(effort: str, seed: int, workers: int) -> cp_model.CpSolver:
 def _run(
     solver: cp_model.CpSolver,
     model: cp_model.CpModel,
-    recorder: Recorder,
+    recorder: _Recorder,
     wall_limit_s: float,
 ) -> tuple[str, bool]:
     """Solve in a thread so that Ctrl-C and the safety stop end it with its best solution so far.
@@ -178,7 +166,6 @@ def _run(
         finally:
             done.set()
 
-    recorder.listen(solver)
     end = time.monotonic() + wall_limit_s
     stopped = asked = False
     threading.Thread(target=work, daemon=True).start()
