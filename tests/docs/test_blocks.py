@@ -20,11 +20,9 @@ RUNNABLE = [p for p in pages() if any(b.language in ("python", "console") for b 
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    before = set(sys.modules)
+    sys.modules.pop("model", None)  # model.py of one page is not that of another
     run(page)
-    for name in set(sys.modules) - before:  # model.py of one page is not that of the next
-        if name == "model":
-            del sys.modules[name]
+    sys.modules.pop("model", None)
 
 
 def test_blocks_say_what_they_are() -> None:
