@@ -8,7 +8,7 @@ kernels take.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ELEMENTWISE_ERROR = 1e-5
 MATMUL_ERROR = 1e-4
@@ -117,16 +117,9 @@ ROWS: tuple[Row, ...] = (
 def _idiom(
     workload: str, traffic: float, instructions: int, peer: tuple[float, int], error: float | None
 ) -> Row:
-    return Row(
-        workload=workload,
-        traffic=traffic,
-        instructions=instructions,
-        error=error,
-        matmul_precision="exact" if error else "bf16",
-        peer_traffic=peer[0],
-        peer_instructions=peer[1],
-        times=_NO_LIMITS,
-    )
+    """Where errors are bounded by those of rounding to bf16, matmuls run in it."""
+    row = _pattern(workload, traffic, instructions, *peer)
+    return replace(row, error=error, matmul_precision="exact" if error else "bf16")
 
 
 IDIOMS: tuple[Row, ...] = (
