@@ -61,22 +61,22 @@ def reduce(kind: str, x: TracedTensor, axis: Any, keepdims: bool, dtype: object)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Fold:
+class Fold:
     """How a reduction takes one more element, and what changes nothing."""
 
     kind: str
     neutral: float
 
 
-_FOLDS: dict[str, _Fold] = {
-    "sum": _Fold(kind="add", neutral=0),
-    "prod": _Fold(kind="multiply", neutral=1),
-    "max": _Fold(kind="maximum", neutral=-np.inf),
-    "min": _Fold(kind="minimum", neutral=np.inf),
+FOLDS: dict[str, Fold] = {
+    "sum": Fold(kind="add", neutral=0),
+    "prod": Fold(kind="multiply", neutral=1),
+    "max": Fold(kind="maximum", neutral=-np.inf),
+    "min": Fold(kind="minimum", neutral=np.inf),
 }
 
 
-def _neutral(fold: _Fold, a: TracedTensor) -> float:
+def _neutral(fold: Fold, a: TracedTensor) -> float:
     """What changes nothing among elements of a type."""
     if a.element.is_float or not math.isinf(fold.neutral):
         return fold.neutral
@@ -97,7 +97,7 @@ def _folded(  # noqa: PLR0913 - numpy's arguments
     where: Any,
 ) -> TracedTensor:
     """A reduction of the elements where a mask holds, begun with a number."""
-    fold = _FOLDS[kind]
+    fold = FOLDS[kind]
     if where is not True:
         a = choose(where, a, _neutral(fold, a))
     if initial is None:

@@ -11,7 +11,7 @@ import numpy as np
 from nkigen_cp.frontend.blocks import cut, end_to_end
 from nkigen_cp.frontend.dispatch import Handler
 from nkigen_cp.frontend.operands import cast_to
-from nkigen_cp.frontend.reductions import WIDE_SUMS, reduce
+from nkigen_cp.frontend.reductions import FOLDS, WIDE_SUMS, reduce
 from nkigen_cp.frontend.rowwise import EXACT, call, in_rows, scan, whole_as
 from nkigen_cp.frontend.tensor import TracedTensor
 from nkigen_cp.ir.dtypes import FLOAT32
@@ -30,7 +30,6 @@ _RUNNING: dict[str, np.ufunc] = {
     "cummin": np.minimum,
 }
 _FOLDS = {"cumsum": "sum", "cumprod": "prod", "cummax": "max", "cummin": "min"}
-_NEUTRAL = {"cumsum": 0.0, "cumprod": 1.0, "cummax": -np.inf, "cummin": np.inf}
 
 
 def accumulate(kind: str, x: TracedTensor, axis: Any, dtype: object = None) -> TracedTensor:
@@ -69,7 +68,7 @@ def _in_blocks(kind: str, rows: TracedTensor) -> TracedTensor:
     first = 0
     for part in parts:
         behind = first + part.shape[-2]
-        before = where(earlier[first:behind], totals[..., None, :], _NEUTRAL[kind])
+        before = where(earlier[first:behind], totals[..., None, :], FOLDS[_FOLDS[kind]].neutral)
         folded: Any = _RUNNING[kind](part, reduce(_FOLDS[kind], before, -1, True, None))
         done.append(folded.reshape((*rows.shape[:-1], -1)))
         first = behind

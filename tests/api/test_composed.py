@@ -123,7 +123,7 @@ GAPS: dict[str, Fn] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore:All-NaN slice encountered")
 @pytest.mark.parametrize("case", GAPS)
 def test_nan_left_out(case: str) -> None:
     values = with_gaps(5, 7)
